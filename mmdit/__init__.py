@@ -1,0 +1,5 @@
+"""mmdit: Deep Instruction Tuning for Segment Anything, as MM components."""
+
+from mmdit.version import __version__
+
+__all__ = ['__version__']
