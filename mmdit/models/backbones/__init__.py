@@ -1,0 +1,5 @@
+"""Image encoders."""
+
+from .sam_vit import SAMViT
+
+__all__ = ['SAMViT']

@@ -1,0 +1,264 @@
+"""SAM's image encoder, with text tokens in every block.
+
+Shapes: B batch, L text tokens, H x W grid of patches, C width, D text width.
+Parameter names are those of ``image_encoder`` in SAM's checkpoints, so that
+its weights load by prefix; what is added lives under ``text_injector``.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from mmdit.models.layers import Block, LayerNorm2d, resize_position
+from mmdit.registry import MODELS
+
+ARCHS: dict[str, dict] = {
+    'base': dict(
+        embed_dims=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11)
+    ),
+    'large': dict(
+        embed_dims=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23)
+    ),
+    'huge': dict(
+        embed_dims=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31)
+    ),
+}
+
+
+class PatchEmbed(nn.Module):
+    """Cut the image into patches and project each to C channels."""
+
+    def __init__(
+        self, in_channels: int, embed_dims: int, patch_size: int
+    ) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(
+            in_channels, embed_dims, kernel_size=patch_size, stride=patch_size
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 3, h, w) to (B, H, W, C)."""
+        return self.proj(x).permute(0, 2, 3, 1)
+
+
+@MODELS.register_module()
+class SAMViT(BaseModule):
+    """SAM's ViT as an MM backbone that text can travel through.
+
+    Args:
+        arch: 'base', 'large' or 'huge' as SAM's checkpoints, or a dict with
+            ``embed_dims``, ``depth``, ``num_heads`` and, where windows are
+            used, ``global_blocks`` (indices of the blocks without windows).
+        patch_size: Side of a patch in pixels.
+        pretrain_size: Side in pixels of the images that the position tables
+            belong to; they are resized to any other input.
+        attention: 'all' lets every block attend over the whole image, as the
+            authors run it at 512 px; 'windowed' keeps SAM's windows, with
+            the text in every window.
+        window_size: Side of SAM's windows in tokens. It also sets the size
+            of the relative tables of all blocks but the global ones, so it
+            matters for ``attention='all'`` too. 0: no such blocks.
+        mlp_ratio: Hidden width of the MLPs over C.
+        in_channels: Channels of the input image.
+        out_channels: Channels after SAM's neck; 0 leaves the neck out.
+        out_indices: Blocks whose output is returned, in ascending order;
+            negative ones count from the last. The neck follows the last
+            block only, the outputs of others have C channels.
+        text_injector: Config of a :class:`TextInjector`, or None for plain
+            SAM. The backbone fills in ``embed_dims``, ``depth`` and
+            ``text_dims``.
+        text_dims: Width D of the text. Filled in by the segmentor.
+        frozen: Whether SAM's own parameters keep their values and stay in
+            eval mode; the injector trains (the paper's rows marked *).
+        with_cp: Recompute each block in the backward pass to save memory.
+        init_cfg: MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        patch_size: int = 16,
+        pretrain_size: int = 1024,
+        attention: str = 'all',
+        window_size: int = 14,
+        mlp_ratio: float = 4.0,
+        in_channels: int = 3,
+        out_channels: int = 256,
+        out_indices: Sequence[int] = (-1,),
+        text_injector: dict | None = None,
+        text_dims: int = 768,
+        frozen: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        arch = _resolve_arch(arch)
+        embed_dims, depth = arch['embed_dims'], arch['depth']
+        if attention not in ('all', 'windowed'):
+            raise ValueError(
+                f"attention must be 'all' or 'windowed', got {attention!r}"
+            )
+        self.embed_dims = embed_dims
+        self.patch_size = patch_size
+        self.with_cp = with_cp
+        self.out_indices = _resolve_indices(out_indices, depth)
+
+        grid_size = pretrain_size // patch_size
+        self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
+        self.pos_embed = nn.Parameter(
+            torch.zeros(1, grid_size, grid_size, embed_dims)
+        )
+        self.blocks = nn.ModuleList()
+        for i in range(depth):
+            is_global = not window_size or i in arch.get('global_blocks', ())
+            self.blocks.append(
+                Block(
+                    embed_dims,
+                    arch['num_heads'],
+                    mlp_ratio,
+                    table_size=grid_size if is_global else window_size,
+                    window_size=(
+                        0 if is_global or attention == 'all' else window_size
+                    ),
+                )
+            )
+        self.neck: nn.Module | None = None
+        if out_channels and depth - 1 in self.out_indices:
+            self.neck = nn.Sequential(
+                nn.Conv2d(embed_dims, out_channels, 1, bias=False),
+                LayerNorm2d(out_channels),
+                nn.Conv2d(
+                    out_channels, out_channels, 3, padding=1, bias=False
+                ),
+                LayerNorm2d(out_channels),
+            )
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+        self.text_injector: nn.Module | None = None
+        if text_injector is not None:
+            self.text_injector = MODELS.build(
+                text_injector,
+                default_args=dict(
+                    embed_dims=embed_dims, depth=depth, text_dims=text_dims
+                ),
+            )
+
+    def train(self, mode: bool = True) -> 'SAMViT':
+        """Keep a frozen encoder in eval mode, but not its injector."""
+        super().train(mode and not self.frozen)
+        if self.text_injector is not None:
+            self.text_injector.train(mode)
+        self.training = mode
+        return self
+
+    def forward(
+        self,
+        x: Tensor,
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Encode images, guided by text where there is an injector.
+
+        Args:
+            x: (B, 3, h, w) images; h and w are multiples of the patch.
+            text: (B, L, D) text tokens. Needed by the injector, and refused
+                without one.
+            text_mask: (B, L) bool, False at tokens not to be attended; None
+                attends to all, padding included, as the authors do.
+
+        Returns:
+            One map (B, channels, H, W) per entry of ``out_indices``.
+        """
+        self._check_input(x, text)
+        image = self.patch_embed(x)
+        image = image + resize_position(self.pos_embed, image.shape[1:3])
+        if self.text_injector is not None:
+            text = self.text_injector.adapt(text)
+        prompt = text
+        outs = []
+        for i, block in enumerate(self.blocks):
+            update_text = False
+            if self.text_injector is not None:
+                prompt = self.text_injector(i, text, prompt, image)
+                update_text = self.text_injector.reads_prompt and i + 1 < len(
+                    self.blocks
+                )
+            if self.with_cp and self.training:
+                image, updated = checkpoint(
+                    block,
+                    image,
+                    prompt,
+                    text_mask,
+                    update_text,
+                    use_reentrant=False,
+                )
+            else:
+                image, updated = block(image, prompt, text_mask, update_text)
+            prompt = updated if update_text else text
+            if i in self.out_indices:
+                out = image.permute(0, 3, 1, 2)
+                is_last = i + 1 == len(self.blocks)
+                outs.append(self.neck(out) if self.neck and is_last else out)
+            if i == self.out_indices[-1]:
+                break
+        return tuple(outs)
+
+    def _check_input(self, x: Tensor, text: Tensor | None) -> None:
+        """Refuse sizes and text that this encoder cannot take."""
+        height, width = x.shape[-2:]
+        if height % self.patch_size or width % self.patch_size:
+            raise ValueError(
+                f'expected an image whose sides are multiples of the patch '
+                f'({self.patch_size} px), got {height} x {width}; set size '
+                'of the data preprocessor accordingly'
+            )
+        if (text is None) != (self.text_injector is None):
+            raise ValueError(
+                'text given to a SAMViT without text_injector; configure one '
+                'or leave the text out'
+                if self.text_injector is None
+                else 'SAMViT with a text_injector needs text, got None'
+            )
+
+
+def _resolve_arch(arch: str | dict) -> dict:
+    """Look up a named architecture, or check an explicit one."""
+    if isinstance(arch, str):
+        if arch not in ARCHS:
+            raise ValueError(
+                f'unknown arch {arch!r}; known: {", ".join(ARCHS)}, or a '
+                'dict with embed_dims, depth and num_heads'
+            )
+        return ARCHS[arch]
+    required, allowed = {'embed_dims', 'depth', 'num_heads'}, {'global_blocks'}
+    keys = set(arch)
+    if not required <= keys <= required | allowed:
+        raise ValueError(
+            f'arch needs the keys {sorted(required)} and may have '
+            f'{sorted(allowed)}, got {sorted(keys)}'
+        )
+    if arch['embed_dims'] % arch['num_heads']:
+        raise ValueError(
+            f'embed_dims of arch must be a multiple of num_heads, got '
+            f'{arch["embed_dims"]} and {arch["num_heads"]}'
+        )
+    return dict(arch)
+
+
+def _resolve_indices(indices: Sequence[int], depth: int) -> tuple[int, ...]:
+    """Count negative block indices from the end, and check all of them."""
+    resolved = tuple(i + depth if i < 0 else i for i in indices)
+    if (
+        not resolved
+        or any(not 0 <= i < depth for i in resolved)
+        or list(resolved) != sorted(set(resolved))
+    ):
+        raise ValueError(
+            f'out_indices must ascend within the {depth} blocks, got '
+            f'{tuple(indices)}'
+        )
+    return resolved

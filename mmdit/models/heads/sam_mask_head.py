@@ -1,0 +1,199 @@
+"""SAM's prompt encoder and mask decoder as a head for one expression.
+
+Shapes: B images with one expression each, L text tokens, D text width,
+T decoder width, H x W grid of the image features.
+"""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmdit.registry import MODELS
+
+# Parts of SAM that text-only, single-mask decoding never reads. They keep
+# SAM's weights but do not train, so that DDP finds every trainable parameter.
+UNUSED_PARTS = (
+    'prompt_encoder.point_embeddings',
+    'prompt_encoder.not_a_point_embed',
+    'prompt_encoder.mask_downscaling',
+    'mask_decoder.output_hypernetworks_mlps.1',
+    'mask_decoder.output_hypernetworks_mlps.2',
+    'mask_decoder.output_hypernetworks_mlps.3',
+    'mask_decoder.iou_prediction_head',
+)
+
+
+@MODELS.register_module()
+class SAMMaskHead(BaseModule):
+    """Decode a mask from image features and text tokens.
+
+    Text is projected to SAM's sparse prompts (REFERENCE: Linear(D -> T)); the
+    first mask token gives the single mask.
+
+    Args:
+        text_dims: Width D of the text tokens. Filled in by the segmentor.
+        embed_dims: Decoder width T, equal to the features' channels.
+        num_layers: Depth of the two-way transformer. Layers beyond SAM's two
+            start from random weights (the paper's "+2/4 decoder layers").
+        num_heads: Heads of its attention.
+        mlp_dims: Hidden width of its MLPs.
+        mask_in_channels: Channels of SAM's mask prompt encoder.
+        threshold: A pixel belongs to the mask where its probability exceeds
+            this.
+        align_corners: How logits are upsampled; the authors use True, SAM
+            itself False.
+        loss_decode: Config of one MMSegmentation loss or a list of them, as
+            its decode heads take it; each is given logits (B, 1, h, w) and
+            labels (B, h, w).
+        init_cfg: MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        text_dims: int = 768,
+        embed_dims: int = 256,
+        num_layers: int = 2,
+        num_heads: int = 8,
+        mlp_dims: int = 2048,
+        mask_in_channels: int = 16,
+        threshold: float = 0.35,
+        align_corners: bool = False,
+        loss_decode: dict | list[dict] | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        try:
+            from segment_anything.modeling import (
+                MaskDecoder,
+                PromptEncoder,
+                TwoWayTransformer,
+            )
+        except ImportError as error:
+            raise ImportError(
+                f'SAMMaskHead could not import segment_anything ({error}); '
+                'run: pip install segment-anything, with a torch and '
+                'torchvision that belong together (pip install torch '
+                'torchvision)'
+            ) from error
+        self.embed_dims = embed_dims
+        self.threshold = threshold
+        self.align_corners = align_corners
+        self.text_proj = nn.Linear(text_dims, embed_dims)
+        # The sizes given here concern point, box and mask prompts only.
+        self.prompt_encoder = PromptEncoder(
+            embed_dim=embed_dims,
+            image_embedding_size=(64, 64),
+            input_image_size=(1024, 1024),
+            mask_in_chans=mask_in_channels,
+        )
+        self.mask_decoder = MaskDecoder(
+            transformer_dim=embed_dims,
+            transformer=TwoWayTransformer(
+                depth=num_layers,
+                embedding_dim=embed_dims,
+                num_heads=num_heads,
+                mlp_dim=mlp_dims,
+            ),
+            iou_head_hidden_dim=embed_dims,
+        )
+        for part in UNUSED_PARTS:
+            self.get_submodule(part).requires_grad_(False)
+        if loss_decode is None:
+            loss_decode = dict(
+                type='mmseg.CrossEntropyLoss',
+                use_sigmoid=True,
+                loss_name='loss_mask',
+            )
+        if isinstance(loss_decode, dict):
+            loss_decode = [loss_decode]
+        self.loss_decode = nn.ModuleList(
+            MODELS.build(loss) for loss in loss_decode
+        )
+
+    def forward(
+        self,
+        feats: tuple[Tensor, ...],
+        text: Tensor,
+        text_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Decode low-resolution logits.
+
+        Args:
+            feats: Feature maps of the backbone; the last, (B, T, H, W), is
+                decoded.
+            text: (B, L, D) text tokens.
+            text_mask: (B, L) bool. Padded positions become SAM's own padding
+                token; None decodes them like words, as the authors do.
+
+        Returns:
+            (B, 1, 4H, 4W) logits.
+        """
+        sparse = self.text_proj(text)
+        if text_mask is not None:
+            padding = self.prompt_encoder.not_a_point_embed.weight
+            sparse = torch.where(text_mask[..., None], sparse, padding)
+        return self.decode(feats[-1], sparse)
+
+    def decode(self, image: Tensor, sparse: Tensor) -> Tensor:
+        """Run SAM's decoder on B images with one prompt set each.
+
+        ``MaskDecoder.forward`` takes one image with B prompt sets, so its
+        parts are called here.
+
+        Args:
+            image: (B, T, H, W) image features.
+            sparse: (B, P, T) sparse prompt embeddings.
+
+        Returns:
+            (B, 1, 4H, 4W) logits of the first mask token.
+        """
+        batch, channels, *grid = image.shape
+        if channels != self.embed_dims:
+            raise ValueError(
+                f'expected features of {self.embed_dims} channels, got '
+                f'{channels}; embed_dims of SAMMaskHead must equal '
+                'out_channels of the backbone'
+            )
+        decoder = self.mask_decoder
+        tokens = torch.cat(
+            [decoder.iou_token.weight, decoder.mask_tokens.weight]
+        )
+        tokens = torch.cat([tokens.expand(batch, -1, -1), sparse], dim=1)
+        dense = self.prompt_encoder.no_mask_embed.weight[..., None, None]
+        # Sines of large arguments: half precision would not do.
+        with torch.autocast(image.device.type, enabled=False):
+            positions = self.prompt_encoder.pe_layer(tuple(grid))[None]
+        tokens, image = decoder.transformer(image + dense, positions, tokens)
+        image = image.transpose(1, 2).unflatten(2, grid)
+        image = decoder.output_upscaling(image)
+        # Token 0 predicts SAM's IoU, token 1 is the first mask token.
+        weights = decoder.output_hypernetworks_mlps[0](tokens[:, 1])
+        return torch.einsum('bc,bchw->bhw', weights, image)[:, None]
+
+    def upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Resize (B, 1, 4H, 4W) logits to (B, 1, *size), bilinear."""
+        return F.interpolate(
+            logits,
+            size=size,
+            mode='bilinear',
+            align_corners=self.align_corners,
+        )
+
+    def loss(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Compare logits (B, 1, 4H, 4W) with labels (B, h, w) of 0 and 1.
+
+        Returns:
+            One scalar per loss, summed where two share a name.
+        """
+        logits = self.upsample(logits, (labels.shape[-2], labels.shape[-1]))
+        losses: dict[str, Tensor] = {}
+        for loss in self.loss_decode:
+            value = loss(logits, labels)
+            name = loss.loss_name
+            losses[name] = losses[name] + value if name in losses else value
+        return losses
+
+    def predict(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Return logits (B, 1, *size) at the size of the model's input."""
+        return self.upsample(logits, size)

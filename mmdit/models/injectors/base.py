@@ -1,0 +1,75 @@
+"""The injector contract.
+
+Shapes: B batch, L text tokens, H x W image grid, C encoder width, D text
+width.
+"""
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+class TextInjector(BaseModule):
+    """Decide which prompt tokens enter each encoder block.
+
+    Every variant of the paper is ``prompt_i = f_i(text, prompt_{i-1},
+    image_{i-1})``: a subclass implements :meth:`forward` as f_i, the encoder
+    owns everything else.
+
+    Args:
+        embed_dims: Encoder width C. Filled in by the backbone.
+        depth: Number of encoder blocks. Filled in by the backbone.
+        text_dims: Width D of the text encoder's output. Where it differs
+            from C, one linear layer shared by all blocks maps text to C
+            (ViT-L and ViT-H).
+    """
+
+    #: Whether f_i reads prompt_{i-1} for i > 0. If not, the encoder does not
+    #: compute the text part of the blocks' outputs.
+    reads_prompt = False
+
+    def __init__(
+        self, embed_dims: int, depth: int, text_dims: int = 768
+    ) -> None:
+        super().__init__()
+        self.text_dims = text_dims
+        self.adapter: nn.Module = nn.Identity()
+        if text_dims != embed_dims:
+            self.adapter = nn.Linear(text_dims, embed_dims)
+
+    def adapt(self, text: Tensor) -> Tensor:
+        """Map (B, L, D) text to the encoder's width, once per forward."""
+        if text.shape[-1] != self.text_dims:
+            raise ValueError(
+                f'expected text of width {self.text_dims}, got '
+                f'{text.shape[-1]}; set text_dims of {type(self).__name__} '
+                "to the text encoder's width"
+            )
+        return self.adapter(text)
+
+    def forward(
+        self, layer: int, text: Tensor, prompt: Tensor, image: Tensor
+    ) -> Tensor:
+        """Return the (B, L, C) prompt that enters block ``layer``.
+
+        Args:
+            layer: Index of the block, from 0.
+            text: (B, L, C) adapted text, the same for all blocks.
+            prompt: (B, L, C) text part of the previous block's output where
+                ``reads_prompt``; ``text`` itself at layer 0 and otherwise.
+            image: (B, H, W, C) image tokens that enter the block.
+        """
+        raise NotImplementedError
+
+
+def zero_linears(embed_dims: int, count: int) -> nn.ModuleList:
+    """Make ``count`` zero-initialised linear layers C -> C.
+
+    At zero, the text enters as a zero vector, so training starts close to the
+    pre-trained encoder.
+    """
+    layers = nn.ModuleList(
+        nn.Linear(embed_dims, embed_dims) for _ in range(count)
+    )
+    for parameter in layers.parameters():
+        nn.init.zeros_(parameter)
+    return layers

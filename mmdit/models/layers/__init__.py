@@ -1,0 +1,18 @@
+"""Plain torch layers of the text-guided encoder."""
+
+from .attention import JointAttention, attend
+from .block import Block
+from .norm import LayerNorm2d
+from .position import relative_table, resize_position
+from .window import merge_windows, split_windows
+
+__all__ = [
+    'Block',
+    'JointAttention',
+    'LayerNorm2d',
+    'attend',
+    'merge_windows',
+    'relative_table',
+    'resize_position',
+    'split_windows',
+]

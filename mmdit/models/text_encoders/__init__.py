@@ -1,0 +1,5 @@
+"""Text encoders."""
+
+from .bert import BertTextEncoder
+
+__all__ = ['BertTextEncoder']

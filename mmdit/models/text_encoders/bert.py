@@ -1,0 +1,215 @@
+"""BERT and its tokenizer, from any local directory or hub name.
+
+Shapes: B expressions, L = max_tokens, D width of BERT.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmdit.registry import MODELS
+
+# Parts of published BERT files that a text encoder does not have.
+UNUSED_PREFIXES = ('cls.', 'pooler.', 'bert.pooler.')
+
+
+@MODELS.register_module()
+class BertTextEncoder(BaseModule):
+    """Turn expressions into BERT's last hidden states.
+
+    The architecture and the vocabulary come from ``pretrained``; its weights
+    are read in :meth:`init_weights`, which MMEngine's Runner calls before
+    training, so that testing a trained checkpoint needs no BERT weights.
+
+    Args:
+        pretrained: Directory or hub name of a BERT, such as
+            'bert-base-uncased'.
+        config: Keyword arguments of ``transformers.BertConfig`` for a BERT
+            that starts from random weights; instead of ``pretrained``.
+        vocab_file: WordPiece vocabulary that goes with ``config``.
+        max_tokens: Length L to which expressions are cut or padded,
+            including [CLS] and [SEP].
+        mask_padding: Whether image encoder and decoder must ignore padded
+            positions. The authors attend to them, so the default is False.
+            BERT itself always ignores them.
+        frozen: Whether BERT keeps its weights and stays in eval mode.
+        init_cfg: MMEngine's initialisation config.
+    """
+
+    def __init__(
+        self,
+        pretrained: str | None = None,
+        config: dict | None = None,
+        vocab_file: str | None = None,
+        max_tokens: int = 20,
+        mask_padding: bool = False,
+        frozen: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        try:
+            from transformers import BertModel
+        except ImportError as error:
+            raise ImportError(
+                "BertTextEncoder needs 'transformers'; run: "
+                'pip install mmdit[bert]'
+            ) from error
+        if (pretrained is None) == (config is None):
+            raise ValueError(
+                'BertTextEncoder needs either pretrained (a directory or hub '
+                f'name) or config, got pretrained={pretrained!r} and '
+                f'config={config!r}'
+            )
+        if (config is None) != (vocab_file is None):
+            raise ValueError(
+                'vocab_file goes with config and only with config, got '
+                f'vocab_file={vocab_file!r} and config={config!r}'
+            )
+        self.pretrained = pretrained
+        self.max_tokens = max_tokens
+        self.mask_padding = mask_padding
+        self.frozen = frozen
+        if pretrained is not None:
+            bert_config, self.tokenizer = _load_pretrained_parts(pretrained)
+        else:
+            assert config is not None and vocab_file is not None
+            bert_config, self.tokenizer = _make_parts(config, vocab_file)
+        if max_tokens > bert_config.max_position_embeddings:
+            raise ValueError(
+                f'max_tokens={max_tokens} exceeds the '
+                f'{bert_config.max_position_embeddings} positions of this '
+                'BERT (max_position_embeddings)'
+            )
+        self.bert = BertModel(bert_config, add_pooling_layer=False)
+        if frozen:
+            self.bert.requires_grad_(False)
+        self._warned = False
+
+    @property
+    def embed_dims(self) -> int:
+        """Width D of the text tokens."""
+        return self.bert.config.hidden_size
+
+    def init_weights(self) -> None:
+        """Read the weights of ``pretrained``.
+
+        BaseModule's own method must not run: it would call the
+        ``init_weights`` of ``transformers``, which re-initialises BERT.
+        """
+        if self.pretrained is None:
+            return
+        from transformers import BertModel
+
+        loaded, info = BertModel.from_pretrained(
+            self.pretrained, add_pooling_layer=False, output_loading_info=True
+        )
+        unexpected = [
+            key
+            for key in info['unexpected_keys']
+            if not key.startswith(UNUSED_PREFIXES)
+        ]
+        if info['missing_keys'] or unexpected:
+            raise ValueError(
+                f'{self.pretrained} does not hold the BERT that its config '
+                f'describes: missing {sorted(info["missing_keys"])}, '
+                f'unexpected {sorted(unexpected)}'
+            )
+        self.bert.load_state_dict(loaded.state_dict())
+
+    def train(self, mode: bool = True) -> 'BertTextEncoder':
+        """Keep a frozen BERT in eval mode."""
+        super().train(mode and not self.frozen)
+        return self
+
+    def forward(
+        self, expressions: Sequence[str]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Encode B expressions.
+
+        Returns:
+            Text tokens (B, L, D), and (B, L) bool, True at real tokens, or
+            None where padding is to be attended (``mask_padding=False``).
+        """
+        ids, mask = self.tokenize(expressions)
+        text = self.bert(
+            input_ids=ids, attention_mask=mask.long()
+        ).last_hidden_state
+        return text, mask if self.mask_padding else None
+
+    def tokenize(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return token ids (B, L) and the mask of real tokens (B, L) bool."""
+        for expression in expressions:
+            if not expression.strip():
+                raise ValueError(
+                    f'an expression is empty: {expression!r} among '
+                    f'{list(expressions)}; give every image some words'
+                )
+        rows = self.tokenizer(list(expressions))['input_ids']
+        ids = torch.full(
+            (len(rows), self.max_tokens), self.tokenizer.pad_token_id
+        )
+        mask = torch.zeros_like(ids, dtype=torch.bool)
+        for i, row in enumerate(rows):
+            if len(row) > self.max_tokens:
+                self._warn_once(expressions[i], len(row))
+                row = [*row[: self.max_tokens - 1], row[-1]]
+            ids[i, : len(row)] = torch.tensor(row)
+            mask[i, : len(row)] = True
+        device = self.bert.embeddings.word_embeddings.weight.device
+        return ids.to(device), mask.to(device)
+
+    def _warn_once(self, expression: str, length: int) -> None:
+        """Say that text is cut, the first time it happens."""
+        if not self._warned:
+            self._warned = True
+            print_log(
+                f'{expression!r} has {length} tokens and is cut to '
+                f'{self.max_tokens}; raise max_tokens of the text encoder to '
+                'keep long expressions whole (said once)',
+                logger='current',
+                level=logging.WARNING,
+            )
+
+
+def _load_pretrained_parts(pretrained: str) -> tuple:
+    """Load config and tokenizer of a directory or hub name."""
+    from transformers import BertConfig, BertTokenizerFast
+
+    try:
+        return (
+            BertConfig.from_pretrained(pretrained),
+            BertTokenizerFast.from_pretrained(pretrained),
+        )
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f'BertTextEncoder cannot load {pretrained!r}: it is neither a '
+            'directory with config.json and vocab.txt nor a model that the '
+            'Hugging Face hub or its cache holds now. Without a network, '
+            'download it elsewhere (hf download bert-base-uncased '
+            '--local-dir DIR) and set pretrained=DIR'
+        ) from error
+
+
+def _make_parts(config: dict, vocab_file: str) -> tuple:
+    """Make config and tokenizer of a BERT that starts from nothing."""
+    from transformers import BertConfig, BertTokenizerFast
+
+    if not Path(vocab_file).is_file():
+        raise FileNotFoundError(
+            f'vocab_file {vocab_file!r} of BertTextEncoder does not exist; '
+            'the data set of a small model brings its own, so prepare that '
+            'first (docs/synthref.md)'
+        )
+    tokenizer = BertTokenizerFast(vocab_file)
+    config = {'vocab_size': len(tokenizer), **config}
+    if config['vocab_size'] < len(tokenizer):
+        raise ValueError(
+            f'vocab_size={config["vocab_size"]} is smaller than the '
+            f'{len(tokenizer)} words of {vocab_file}; leave it out of config'
+        )
+    return BertConfig(**config), tokenizer
