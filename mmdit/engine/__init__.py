@@ -1,0 +1,1 @@
+"""What the Runner needs beyond MMEngine's own parts."""

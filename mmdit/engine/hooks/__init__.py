@@ -1,0 +1,5 @@
+"""Hooks."""
+
+from .visualization_hook import ReferVisualizationHook
+
+__all__ = ['ReferVisualizationHook']

@@ -1,0 +1,108 @@
+"""One picture per expression, while validating and testing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from mmengine.fileio import get
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from mmseg.structures import SegDataSample
+
+from mmdit.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ReferVisualizationHook(Hook):
+    """Draw image, expression, truth and prediction side by side.
+
+    While validating, the first expression of every ``interval``-th batch goes
+    to the visualizer's backends. While testing, every expression gets a
+    picture: in ``show_dir`` where it is given, one file each and from every
+    process, else in the backends.
+
+    Args:
+        draw: Whether to draw at all. ``tools/test.py`` sets it.
+        interval: Validation batches between two pictures.
+        show: Whether to open a window per picture.
+        wait_time: Seconds that a window stays.
+        show_dir: Folder of the pictures of a test.
+        backend_args: How MMEngine reads images from other storage.
+    """
+
+    def __init__(
+        self,
+        draw: bool = False,
+        interval: int = 50,
+        show: bool = False,
+        wait_time: float = 0.0,
+        show_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        self.draw = draw
+        self.interval = interval
+        self.show = show
+        self.wait_time = wait_time
+        self.show_dir = show_dir
+        self.backend_args = backend_args
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Store the first expression of every ``interval``-th batch."""
+        if self.draw and outputs and batch_idx % self.interval == 0:
+            self._add(runner, outputs[0], runner.iter + batch_idx)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Draw every expression of the batch."""
+        if not self.draw:
+            return
+        for sample in outputs or ():
+            if self.show_dir is None or self.show:
+                self._add(runner, sample, batch_idx)
+            if self.show_dir is not None:
+                # Not through add_datasample, which only rank 0 carries out:
+                # every process holds expressions of its own.
+                visualizer = Visualizer.get_current_instance()
+                picture = visualizer.draw(self._read(sample), sample)
+                path = Path(self.show_dir) / picture_name(sample)
+                mmcv.imwrite(mmcv.rgb2bgr(picture), str(path))
+
+    def _add(self, runner: Runner, sample: SegDataSample, step: int) -> None:
+        """Hand one expression to the visualizer."""
+        runner.visualizer.add_datasample(
+            picture_name(sample),
+            self._read(sample),
+            data_sample=sample,
+            show=self.show,
+            wait_time=self.wait_time,
+            step=step,
+        )
+
+    def _read(self, sample: SegDataSample) -> np.ndarray:
+        """Read a sample's image, RGB."""
+        return mmcv.imfrombytes(
+            get(sample.img_path, backend_args=self.backend_args),
+            flag='color_ignore_orientation',
+            channel_order='rgb',
+        )
+
+
+def picture_name(sample: SegDataSample) -> str:
+    """Name a picture by its image and its sentence.
+
+    Several expressions of one image must not overwrite each other.
+    """
+    return f'{Path(sample.img_path).stem}_sent{sample.sent_id}.png'

@@ -1,0 +1,5 @@
+"""Pictures of what was asked, what is true and what was answered."""
+
+from .refer_visualizer import ReferVisualizer, draw_comparison
+
+__all__ = ['ReferVisualizer', 'draw_comparison']
