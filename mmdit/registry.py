@@ -1,87 +1,82 @@
 """Registries of scope ``mmdit``.
 
 Each one is a child of MMEngine's registry of the same name. Asking for
-``mmdit.X`` from any MM project imports this module, and then the modules in
-``locations``, so that no config needs ``custom_imports``.
+``mmdit.X`` from any MM project imports this module, and then the modules that
+the registry names, so that no config needs ``custom_imports``.
 """
 
 from importlib.util import find_spec
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
-from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
-from mmengine.registry import WEIGHT_INITIALIZERS as MMENGINE_INITIALIZERS
+from mmengine import registry as root
 from mmengine.registry import Registry
 
-_MODEL_LOCATIONS = [
+
+def _child(parent: Registry, *locations: str) -> Registry:
+    """Make the ``mmdit`` child of one of MMEngine's registries."""
+    return Registry(
+        parent.name, parent=parent, scope='mmdit', locations=list(locations)
+    )
+
+
+# The backbone, the injectors and the text encoder can be borrowed by projects
+# that do not have MMSegmentation; the segmentor cannot.
+_NEED_MMSEG = ['mmdit.models.segmentors'] if find_spec('mmseg') else []
+
+MODELS = _child(
+    root.MODELS,
     'mmdit.models.backbones',
     'mmdit.models.injectors',
     'mmdit.models.text_encoders',
     'mmdit.models.heads',
     'mmdit.models.data_preprocessor',
-]
-# Backbone, injectors and text encoder can be borrowed by projects that do not
-# have MMSegmentation; the segmentor cannot.
-if find_spec('mmseg') is not None:
-    _MODEL_LOCATIONS.append('mmdit.models.segmentors')
+    *_NEED_MMSEG,
+)
+DATASETS = _child(root.DATASETS, 'mmdit.datasets')
+FUNCTIONS = _child(root.FUNCTIONS, 'mmdit.datasets')
+HOOKS = _child(root.HOOKS, 'mmdit.engine.hooks')
+METRICS = _child(root.METRICS, 'mmdit.evaluation')
+TRANSFORMS = _child(root.TRANSFORMS, 'mmdit.datasets.transforms')
+VISUALIZERS = _child(root.VISUALIZERS, 'mmdit.visualization')
+WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, 'mmdit.checkpoints')
 
-MODELS = Registry(
-    'model', parent=MMENGINE_MODELS, scope='mmdit', locations=_MODEL_LOCATIONS
-)
-WEIGHT_INITIALIZERS = Registry(
-    'weight initializer',
-    parent=MMENGINE_INITIALIZERS,
-    scope='mmdit',
-    locations=['mmdit.checkpoints'],
-)
-DATASETS = Registry(
-    'dataset',
-    parent=MMENGINE_DATASETS,
-    scope='mmdit',
-    locations=['mmdit.datasets'],
-)
-TRANSFORMS = Registry(
-    'transform',
-    parent=MMENGINE_TRANSFORMS,
-    scope='mmdit',
-    locations=['mmdit.datasets.transforms'],
-)
-FUNCTIONS = Registry(
-    'function',
-    parent=MMENGINE_FUNCTIONS,
-    scope='mmdit',
-    locations=['mmdit.datasets'],
-)
-METRICS = Registry(
-    'metric',
-    parent=MMENGINE_METRICS,
-    scope='mmdit',
-    locations=['mmdit.evaluation'],
-)
-HOOKS = Registry(
-    'hook',
-    parent=MMENGINE_HOOKS,
-    scope='mmdit',
-    locations=['mmdit.engine.hooks'],
-)
-VISUALIZERS = Registry(
-    'visualizer',
-    parent=MMENGINE_VISUALIZERS,
-    scope='mmdit',
-    locations=['mmdit.visualization'],
-)
+# Without a child of their own, MMEngine warns whenever one of these is used
+# under ``default_scope = 'mmdit'``.
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS)
+EVALUATOR = _child(root.EVALUATOR)
+INFERENCERS = _child(root.INFERENCERS)
+LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
+LOOPS = _child(root.LOOPS)
+MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
+OPTIMIZERS = _child(root.OPTIMIZERS)
+OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS)
+PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS)
+RUNNERS = _child(root.RUNNERS)
+RUNNER_CONSTRUCTORS = _child(root.RUNNER_CONSTRUCTORS)
+TASK_UTILS = _child(root.TASK_UTILS)
+VISBACKENDS = _child(root.VISBACKENDS)
 
 __all__ = [
     'DATASETS',
+    'DATA_SAMPLERS',
+    'EVALUATOR',
     'FUNCTIONS',
     'HOOKS',
+    'INFERENCERS',
+    'LOG_PROCESSORS',
+    'LOOPS',
     'METRICS',
     'MODELS',
+    'MODEL_WRAPPERS',
+    'OPTIMIZERS',
+    'OPTIM_WRAPPERS',
+    'OPTIM_WRAPPER_CONSTRUCTORS',
+    'PARAM_SCHEDULERS',
+    'RUNNERS',
+    'RUNNER_CONSTRUCTORS',
+    'TASK_UTILS',
     'TRANSFORMS',
+    'VISBACKENDS',
     'VISUALIZERS',
     'WEIGHT_INITIALIZERS',
 ]

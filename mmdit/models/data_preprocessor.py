@@ -86,7 +86,9 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         height, width = image.shape[-2:]
         free_height, free_width = self.size[0] - height, self.size[1] - width
         if min(free_height, free_width) < 0:
-            path = 'an image' if sample is None else sample.get('img_path')
+            path = (
+                'image' if sample is None else sample.get('img_path', 'image')
+            )
             raise ValueError(
                 f'{path} arrives as {height}x{width} (height x width), which '
                 f'does not fit into size {self.size[0]}x{self.size[1]}: set '

@@ -1,0 +1,18 @@
+"""Transforms in which image, mask and expression change together."""
+
+# Registers mmcv's own Resize and RandomChoiceResize, which pipelines use.
+import mmcv.transforms  # noqa: F401
+
+from .formatting import PackReferSegInputs
+from .geometry import ReferFlip
+from .loading import LoadReferImage, LoadReferMask
+from .photometric import ReferColorJitter, ReferGaussianBlur
+
+__all__ = [
+    'LoadReferImage',
+    'LoadReferMask',
+    'PackReferSegInputs',
+    'ReferColorJitter',
+    'ReferFlip',
+    'ReferGaussianBlur',
+]

@@ -1,0 +1,61 @@
+"""The last step of a pipeline: what the model receives."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+
+from mmdit.registry import TRANSFORMS
+
+# `flip` is not among them: MMSegmentation's `postprocess_result` would turn
+# the prediction back, which it needs for test-time augmentation only.
+META_KEYS = (
+    'img_path',
+    'ori_shape',
+    'img_shape',
+    'expression',
+    'image_id',
+    'ref_id',
+    'ann_id',
+    'sent_id',
+    'sample_idx',
+)
+
+
+@TRANSFORMS.register_module()
+class PackReferSegInputs(BaseTransform):
+    """Pack image, mask and expression.
+
+    Args:
+        meta_keys: Keys that the data sample carries as metainfo; each must be
+            there.
+    """
+
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Return the packed item.
+
+        Returns:
+            ``inputs``: the image, (3, h, w) uint8; ``data_samples``: a
+            ``SegDataSample`` with the expression among its metainfo and, where
+            a mask was loaded, ``gt_sem_seg`` (1, H, W) uint8.
+        """
+        missing = [key for key in self.meta_keys if key not in results]
+        if missing:
+            raise KeyError(
+                f'no {", ".join(missing)} in the item; add the transform that '
+                'sets it, or set meta_keys of PackReferSegInputs'
+            )
+        sample = SegDataSample(
+            metainfo={key: results[key] for key in self.meta_keys}
+        )
+        if 'gt_seg_map' in results:
+            mask = np.ascontiguousarray(results['gt_seg_map'], np.uint8)
+            sample.gt_sem_seg = PixelData(data=torch.from_numpy(mask)[None])
+        image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
+        return dict(inputs=torch.from_numpy(image), data_samples=sample)

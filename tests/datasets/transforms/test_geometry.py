@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from mmcv.transforms import RandomChoiceResize, Resize
+
+from mmdit.datasets.transforms import ReferFlip
+from mmdit.datasets.transforms.geometry import swap_sides
+from mmdit.registry import TRANSFORMS
+
+
+def item(height=6, width=8):
+    pixels = np.arange(height * width * 3, dtype=np.uint8)
+    return dict(
+        img=pixels.reshape(height, width, 3),
+        gt_seg_map=(
+            pixels[: height * width].reshape(height, width) % 5 > 2
+        ).astype(np.uint8),
+        expression='left cat',
+    )
+
+
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [
+        ('left man', 'right man'),
+        ('the man on the right', 'the man on the left'),
+        ('left of the right one', 'right of the left one'),
+        ('leftmost', 'rightmost'),
+        ('rightmost bus', 'leftmost bus'),
+        ('left-hand side', 'right-hand side'),
+        ('lefthand side', 'righthand side'),
+        ('righthand, left.', 'lefthand, right.'),
+        ('left/right', 'right/left'),
+        ("left's", "right's"),
+        ('far-right', 'far-left'),
+        ('bright leftover upright rights', 'bright leftover upright rights'),
+        ('aright lefty', 'aright lefty'),
+        ('top cat', 'top cat'),
+    ],
+)
+def test_sides_swap_as_whole_words(before, after):
+    assert swap_sides(before) == after
+    assert swap_sides(after) == before
+
+
+def test_a_flip_mirrors_image_mask_and_words():
+    before, results = item(), ReferFlip(prob=1.0).transform(item())
+    np.testing.assert_array_equal(results['img'], before['img'][:, ::-1])
+    np.testing.assert_array_equal(
+        results['gt_seg_map'], before['gt_seg_map'][:, ::-1]
+    )
+    assert results['expression'] == 'right cat'
+
+
+def test_without_a_flip_nothing_changes():
+    before, results = item(), ReferFlip(prob=0).transform(item())
+    np.testing.assert_array_equal(results['img'], before['img'])
+    np.testing.assert_array_equal(results['gt_seg_map'], before['gt_seg_map'])
+    assert results['expression'] == 'left cat'
+
+
+def test_an_item_without_mask_is_flipped():
+    results = item()
+    del results['gt_seg_map']
+    assert ReferFlip(prob=1).transform(results)['expression'] == 'right cat'
+
+
+def test_half_of_the_items_flip():
+    np.random.seed(0)
+    flip = TRANSFORMS.build(dict(type='mmdit.ReferFlip'))
+    flips = [flip.transform(item())['flip'] for _ in range(400)]
+    assert 160 < sum(flips) < 240
+
+
+@pytest.mark.parametrize('direction', ['vertical', 'diagonal', ['horizontal']])
+def test_other_directions_are_refused(direction):
+    with pytest.raises(ValueError, match="set direction='horizontal'"):
+        ReferFlip(direction=direction)
+
+
+@pytest.mark.parametrize('prob', [-0.1, 1.1])
+def test_a_wrong_probability_is_refused(prob):
+    with pytest.raises(ValueError, match=r'prob of ReferFlip .*\[0, 1\]'):
+        ReferFlip(prob=prob)
+
+
+@pytest.mark.parametrize(
+    'resize',
+    [
+        Resize(scale=(32, 32), keep_ratio=True),
+        RandomChoiceResize(scales=[(32, 32)], keep_ratio=True),
+    ],
+)
+def test_mmcv_resizes_image_and_mask_alike(resize):
+    results = resize.transform(item(height=48, width=64))
+    assert results['img'].shape == (24, 32, 3)
+    assert results['img_shape'] == results['gt_seg_map'].shape == (24, 32)
+    assert set(np.unique(results['gt_seg_map'])) == {0, 1}

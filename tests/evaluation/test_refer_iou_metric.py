@@ -1,0 +1,301 @@
+import csv
+import itertools
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from mmengine.dataset import DefaultSampler
+from mmengine.evaluator import Evaluator
+from mmengine.structures import BaseDataElement, PixelData
+
+from mmdit.evaluation import ReferIoUMetric
+from mmdit.registry import METRICS
+
+
+def make_sample(idx, prediction, truth, **meta):
+    prediction, truth = np.asarray(prediction), np.asarray(truth)
+    sample = BaseDataElement(
+        metainfo=dict(
+            dict(
+                sample_idx=idx,
+                image_id=idx // 2,
+                ref_id=10 + idx,
+                ann_id=20 + idx,
+                sent_id=30 + idx,
+                expression=f'"thing", number {idx} é',
+                img_path=f'{idx}.jpg',
+                ori_shape=truth.shape,
+            ),
+            **meta,
+        )
+    )
+    # MMSegmentation predicts floats
+    prediction = torch.from_numpy(prediction.astype(np.float32))
+    truth = torch.from_numpy(truth.astype(np.uint8))
+    sample.pred_sem_seg = PixelData(data=prediction[None])
+    sample.gt_sem_seg = PixelData(data=truth[None])
+    return sample
+
+
+def row_of_pixels(intersection, union):
+    """Return prediction and truth (1, 20) of this intersection and union."""
+    prediction, truth = np.zeros((2, 1, 20), int)
+    prediction[0, :union] = 1
+    truth[0, :intersection] = 1
+    return prediction, truth
+
+
+def random_samples(number, seed=0):
+    """Return samples of different sizes, one of them empty on both sides."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for idx in range(number):
+        truth = rng.random(rng.integers(3, 9, 2)) < 0.5
+        wrong = rng.random(truth.shape) < rng.random() * 0.6
+        prediction = truth ^ wrong
+        if idx == 1:
+            truth[:] = prediction[:] = False
+        samples.append(make_sample(idx, prediction, truth))
+    return samples
+
+
+def pixel_by_pixel(samples):
+    """Score in plain Python."""
+    ious, intersections, unions = [], 0, 0
+    for sample in samples:
+        prediction = sample.pred_sem_seg.data.flatten().tolist()
+        truth = sample.gt_sem_seg.data.flatten().tolist()
+        both = sum(1 for p, t in zip(prediction, truth, strict=True) if p * t)
+        either = sum(
+            1 for p, t in zip(prediction, truth, strict=True) if p + t
+        )
+        ious.append(both / either if either else 1)
+        intersections += both
+        unions += either
+    scores = dict(
+        mIoU=100 * sum(ious) / len(ious), oIoU=100 * intersections / unions
+    )
+    for x in (0.5, 0.6, 0.7, 0.8, 0.9):
+        scores[f'P@{x}'] = 100 * sum(iou > x for iou in ious) / len(ious)
+    return scores
+
+
+def evaluate(samples, size=None, batch=2, **kwargs):
+    evaluator = Evaluator(ReferIoUMetric(**kwargs))
+    for start in range(0, len(samples), batch):
+        evaluator.process(samples[start : start + batch])
+    return evaluator.evaluate(len(samples) if size is None else size)
+
+
+def test_three_expressions_by_hand():
+    pairs = [row_of_pixels(*pair) for pair in ((1, 2), (6, 8), (19, 20))]
+    metrics = evaluate([make_sample(i, *p) for i, p in enumerate(pairs)])
+    third = 100 / 3
+    assert metrics == pytest.approx(
+        {
+            'mIoU': (50 + 75 + 95) / 3,
+            'oIoU': 100 * 26 / 30,
+            'P@0.5': 2 * third,
+            'P@0.6': 2 * third,
+            'P@0.7': 2 * third,
+            'P@0.8': third,
+            'P@0.9': third,
+        },
+        rel=1e-15,
+    )
+
+
+@pytest.mark.parametrize('tenths', [5, 6, 7, 8, 9])
+@pytest.mark.parametrize('union', [10, 20])
+def test_thresholds_are_strict(tenths, union):
+    at = union * tenths // 10
+    sample = [make_sample(0, *row_of_pixels(at, union))]
+    above = [make_sample(0, *row_of_pixels(at + 1, union))]
+    assert evaluate(sample)[f'P@0.{tenths}'] == 0
+    assert evaluate(above)[f'P@0.{tenths}'] == 100
+
+
+def test_random_masks_equal_plain_python():
+    samples = random_samples(25)
+    assert evaluate(samples) == pytest.approx(
+        pixel_by_pixel(samples), rel=1e-14
+    )
+
+
+def test_empty_answers_to_empty_truths_are_right():
+    empty, full = np.zeros((3, 4)), np.ones((3, 4))
+    right = evaluate([make_sample(0, empty, empty)])
+    assert set(right.values()) == {100}
+    for pair in ((empty, full), (full, empty)):
+        assert set(evaluate([make_sample(0, *pair)]).values()) == {0}
+
+
+def test_order_and_batches_do_not_matter():
+    samples = random_samples(31)
+    expected = evaluate(samples)
+    for seed, batch in itertools.product(range(3), (1, 4)):
+        order = np.random.default_rng(seed).permutation(31)
+        assert evaluate([samples[i] for i in order], batch=batch) == expected
+
+
+def test_repeated_items_count_once():
+    samples = random_samples(5)
+    assert evaluate(samples + samples[:3], size=5) == evaluate(samples)
+
+
+def test_missing_items_are_named():
+    samples = random_samples(5)
+    message = r'each of 5 items, got 3 .* 2 are missing, sample_idx \[1, 3\]'
+    with pytest.raises(RuntimeError, match=message):
+        evaluate(samples[::2], size=5)
+
+
+def test_no_items_at_all():
+    with pytest.raises(RuntimeError, match='got 0 distinct'):
+        evaluate([], size=0)
+
+
+def test_each_evaluation_starts_afresh():
+    metric = ReferIoUMetric()
+    for samples in (random_samples(3), random_samples(5, seed=1)):
+        metric.process(None, [sample.to_dict() for sample in samples])
+        assert metric.evaluate(len(samples)) == evaluate(samples)
+
+
+@pytest.mark.parametrize('place', ['pred_sem_seg', 'gt_sem_seg', 'ori_shape'])
+def test_masks_of_another_size_name_the_pipeline(place):
+    small, large = np.ones((3, 4)), np.ones((6, 8))
+    sample = make_sample(
+        7,
+        large if place == 'pred_sem_seg' else small,
+        large if place == 'gt_sem_seg' else small,
+        ori_shape=(6, 8) if place == 'ori_shape' else (3, 4),
+    )
+    message = 'sample_idx 7 .*LoadReferMask must come after Resize'
+    with pytest.raises(ValueError, match=message):
+        evaluate([sample])
+
+
+@pytest.mark.parametrize('value', [0.4, 255])
+def test_values_other_than_0_and_1_are_refused(value):
+    sample = make_sample(0, [[0, value]], [[0, 1]])
+    with pytest.raises(ValueError, match='hold 1 values other than 0 and 1'):
+        evaluate([sample])
+
+
+def test_missing_metainfo_is_named():
+    sample = make_sample(0, [[1]], [[1]])
+    del sample.sent_id
+    with pytest.raises(KeyError, match='no sent_id .*PackReferSegInputs'):
+        evaluate([sample])
+
+
+def test_thresholds_and_prefix_can_be_chosen():
+    metric = METRICS.build(
+        dict(type='mmdit.ReferIoUMetric', thresholds=[0.35], prefix='val')
+    )
+    metric.process(None, [make_sample(0, *row_of_pixels(2, 5)).to_dict()])
+    assert metric.evaluate(1) == {
+        'val/mIoU': 40,
+        'val/oIoU': 40,
+        'val/P@0.35': 100,
+    }
+
+
+@pytest.mark.parametrize('suffix', ['json', 'csv'])
+def test_one_row_per_expression_is_written(tmp_path, suffix):
+    path = tmp_path / 'new' / f'rows.{suffix}'
+    samples = [
+        make_sample(1, *row_of_pixels(3, 4)),
+        make_sample(0, *row_of_pixels(1, 2)),
+    ]
+    # the second run replaces the first
+    for _ in range(2):
+        evaluate(samples, out_file=path)
+    with open(path, encoding='utf-8', newline='') as file:
+        rows = json.load(file) if suffix == 'json' else [*csv.DictReader(file)]
+    expected = dict(
+        sample_idx=1,
+        image_id=0,
+        ref_id=11,
+        ann_id=21,
+        sent_id=31,
+        expression='"thing", number 1 é',
+        img_path='1.jpg',
+        intersection=3,
+        union=4,
+        iou=0.75,
+    )
+    if suffix == 'csv':
+        expected = {key: str(value) for key, value in expected.items()}
+    assert len(rows) == 2
+    assert rows[1] == expected
+    assert list(rows[1]) == list(expected)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path):
+    path = tmp_path / 'rows.json'
+    path.write_text('old')
+    # a set cannot be written as JSON
+    sample = make_sample(0, [[1]], [[1]], ann_id={1})
+    with pytest.raises(TypeError):
+        evaluate([sample], out_file=path)
+    assert path.read_text() == 'old'
+    assert os.listdir(tmp_path) == ['rows.json']
+
+
+def test_another_file_type_is_refused():
+    with pytest.raises(ValueError, match=r'\.json or \.csv, got rows.pkl'):
+        ReferIoUMetric(out_file='rows.pkl')
+
+
+def evaluate_share(rank, world_size, folder):
+    """Evaluate this rank's share in several ways; write what came out."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        'gloo',
+        init_method=f'file://{folder}/rendezvous',
+        rank=rank,
+        world_size=world_size,
+    )
+    outcomes = {}
+    ways = itertools.product((7, 2), (True, False), ('cpu', 'gpu'))
+    for number, (size, round_up, device) in enumerate(ways):
+        samples = random_samples(size)
+        indices = list(DefaultSampler(samples, False, 0, round_up))
+        metric = ReferIoUMetric(
+            out_file=f'{folder}/rows{number}.json',
+            collect_device=device,
+            collect_dir=f'{folder}/parts{number}' if device == 'cpu' else None,
+        )
+        for idx in indices:
+            metric.process(None, [samples[idx].to_dict()])
+        outcomes[number] = (size, metric.evaluate(size))
+        if rank:
+            metric.process(None, [samples[0].to_dict()])
+        try:
+            metric.evaluate(size)
+        except RuntimeError as error:
+            outcomes[number] += (str(error),)
+    torch.save(outcomes, f'{folder}/rank{rank}.pt')
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize('world_size', [2, 3])
+def test_several_processes_give_the_numbers_of_one(tmp_path, world_size):
+    mp.spawn(evaluate_share, (world_size, str(tmp_path)), world_size)
+    expected = {size: evaluate(random_samples(size)) for size in (7, 2)}
+    for rank in range(world_size):
+        outcomes = torch.load(tmp_path / f'rank{rank}.pt', weights_only=True)
+        assert len(outcomes) == 8
+        for size, metrics, error in outcomes.values():
+            assert metrics == expected[size]
+            assert f'each of {size} items, got 1' in error
+    rows = json.loads((tmp_path / 'rows2.json').read_text())
+    assert [row['sample_idx'] for row in rows] == list(range(7))

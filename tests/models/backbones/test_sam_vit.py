@@ -1,0 +1,286 @@
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from segment_anything.modeling import ImageEncoderViT
+from torch import nn
+from torch.nn import functional as F
+
+from mmdit.registry import MODELS
+
+TINY = dict(embed_dims=48, depth=4, num_heads=3, global_blocks=(1, 3))
+BASE = dict(
+    embed_dims=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11)
+)
+
+
+def build(**kwargs):
+    model = MODELS.build(dict(type='mmdit.SAMViT', **kwargs))
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def small(injector=None, **kwargs):
+    if injector is not None:
+        injector = dict(type=f'mmdit.{injector}', text_dims=12)
+    kwargs = dict(
+        arch=dict(embed_dims=24, depth=3, num_heads=2, global_blocks=(1,)),
+        patch_size=4,
+        pretrain_size=32,
+        window_size=3,
+        out_channels=10,
+        text_injector=injector,
+        **kwargs,
+    )
+    return build(**kwargs).double()
+
+
+def sams_encoder(arch, size):
+    return ImageEncoderViT(
+        img_size=size,
+        embed_dim=arch['embed_dims'],
+        depth=arch['depth'],
+        num_heads=arch['num_heads'],
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=14,
+        global_attn_indexes=arch['global_blocks'],
+    ).eval()
+
+
+@pytest.mark.parametrize(
+    ('arch', 'size'),
+    [
+        (TINY, 512),
+        (TINY, 1024),
+        pytest.param(BASE, 512, marks=pytest.mark.slow),
+        pytest.param(BASE, 1024, marks=pytest.mark.slow),
+    ],
+)
+@torch.no_grad()
+def test_without_text_it_is_sams_encoder(arch, size):
+    ours = build(arch=arch, pretrain_size=size, attention='windowed')
+    theirs = sams_encoder(arch, size)
+    theirs.load_state_dict(ours.state_dict(), strict=True)
+    images = torch.randn(1, 3, size, size)
+    (got,), expected = ours(images), theirs(images)
+    assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def formula(model, images, text, text_mask=None):
+    """Write the encoder out with all-token attention, token by token."""
+    injector = model.text_injector
+    y = injector.adapter(text)
+    x = model.patch_embed.proj(images)
+    height, width = x.shape[2:]
+    tokens = height * width
+    positions = F.interpolate(
+        model.pos_embed.permute(0, 3, 1, 2),
+        (height, width),
+        mode='bicubic',
+        align_corners=False,
+    )
+    x = (x + positions).flatten(2).transpose(1, 2)
+    out = y
+    for i, block in enumerate(model.blocks):
+        kind = type(injector).__name__
+        z = injector.projections[i](out if kind == 'EndToEndProjection' else y)
+        s = torch.cat([z, x], dim=1)
+        length = z.shape[1]
+        n = block.norm1(s)
+        q, k, v = (
+            t.unflatten(-1, (block.attn.num_heads, -1)).transpose(1, 2)
+            for t in block.attn.qkv(n).chunk(3, dim=-1)
+        )
+        scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        for size, table, index in (
+            (height, block.attn.rel_pos_h, torch.arange(tokens) // width),
+            (width, block.attn.rel_pos_w, torch.arange(tokens) % width),
+        ):
+            resized = F.interpolate(
+                table.t()[None], 2 * size - 1, mode='linear'
+            )
+            resized = resized[0].t()
+            offset = index[:, None] - index[None] + size - 1
+            bias = torch.einsum(
+                'bnqd,qkd->bnqk', q[:, :, length:], resized[offset]
+            )
+            scores = scores + F.pad(bias, (length, 0, length, 0))
+        if text_mask is not None:
+            hidden = F.pad(~text_mask, (0, tokens))
+            scores = scores.masked_fill(hidden[:, None, None], -torch.inf)
+        a = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+        s = s + block.attn.proj(a)
+        s = s + block.mlp(block.norm2(s))
+        out, x = s[:, :length], s[:, length:]
+    return model.neck(x.transpose(1, 2).unflatten(2, (height, width)))
+
+
+@pytest.mark.parametrize(
+    'injector', ['LayerwiseProjection', 'EndToEndProjection']
+)
+@pytest.mark.parametrize(
+    ('batch', 'size'), [(2, (32, 32)), (1, (20, 36)), (1, (24, 8))]
+)
+@pytest.mark.parametrize('masked', [False, True])
+def test_variant_equals_its_formula(injector, batch, size, masked):
+    model = small(injector)
+    images = torch.randn(batch, 3, *size, dtype=torch.float64)
+    text = torch.randn(batch, 5, 12, dtype=torch.float64, requires_grad=True)
+    mask = None
+    if masked:
+        mask = torch.arange(5).expand(batch, 5) < 3
+    parameters = [text, *model.parameters()]
+    (got,) = model(images, text, mask)
+    expected = formula(model, images, text, mask)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
+    weight = torch.randn_like(expected)
+    ours, theirs = (
+        torch.autograd.grad((out * weight).sum(), parameters)
+        for out in (got, expected)
+    )
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
+
+
+def test_masked_text_makes_no_difference():
+    model = small('LayerwiseProjection')
+    images = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    text = torch.randn(1, 5, 12, dtype=torch.float64)
+    mask = torch.tensor([[True, True, True, False, False]])
+    (padded,) = model(images, text, mask)
+    (short,) = model(images, text[:, :3], mask[:, :3])
+    torch.testing.assert_close(padded, short)
+
+
+def window_attention(block, images, text):
+    """Attend within every window on its own, one after the other."""
+    size = block.window_size
+    images, text = block.norm1(images), block.norm1(text)
+    height, width = images.shape[1:3]
+    images = F.pad(images, (0, 0, 0, -width % size, 0, -height % size))
+    result, said = torch.zeros_like(images), []
+    for top in range(0, images.shape[1], size):
+        for left in range(0, images.shape[2], size):
+            window = images[:, top : top + size, left : left + size]
+            out, text_out = block.attn(window, text)
+            result[:, top : top + size, left : left + size] = out
+            said.append(text_out)
+    return result[:, :height, :width], torch.stack(said).mean(0)
+
+
+@pytest.mark.parametrize('grid', [(6, 6), (8, 5)])
+def test_text_joins_every_window(grid):
+    block = small(attention='windowed').blocks[0]
+    images = torch.randn(2, *grid, 24, dtype=torch.float64)
+    text = torch.randn(2, 4, 24, dtype=torch.float64)
+    image_update, text_update = window_attention(block, images, text)
+    image = images + image_update
+    image = image + block.mlp(block.norm2(image))
+    said = text + text_update
+    said = said + block.mlp(block.norm2(said))
+    got, got_text = block(images, text)
+    torch.testing.assert_close(got, image)
+    torch.testing.assert_close(got_text, said)
+
+
+def test_saving_the_text_rows_changes_nothing_for_the_image():
+    for block in small(attention='windowed').blocks:
+        images = torch.randn(2, 6, 6, 24, dtype=torch.float64)
+        text = torch.randn(2, 4, 24, dtype=torch.float64)
+        whole, _ = block(images, text, update_text=True)
+        saved, none = block(images, text, update_text=False)
+        assert none is None
+        torch.testing.assert_close(whole, saved)
+
+
+def test_plain_backbone_returns_the_blocks_asked_for():
+    model = small(out_indices=(0, -1))
+    images = torch.randn(2, 3, 20, 36, dtype=torch.float64)
+    first, last = model(images)
+    assert first.shape == (2, 24, 5, 9)
+    assert last.shape == (2, 10, 5, 9)
+    x = model.patch_embed(images)
+    positions = F.interpolate(
+        model.pos_embed.permute(0, 3, 1, 2), (5, 9), mode='bicubic'
+    )
+    x, _ = model.blocks[0](x + positions.permute(0, 2, 3, 1))
+    torch.testing.assert_close(first, x.permute(0, 3, 1, 2))
+
+
+def test_no_neck_where_nothing_passes_it():
+    assert small(out_indices=(1,)).neck is None
+
+
+def test_checkpointing_keeps_the_gradients():
+    images = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    text = torch.randn(1, 5, 12, dtype=torch.float64)
+    gradients = []
+    for with_cp in (False, True):
+        model = small('EndToEndProjection', with_cp=with_cp).train()
+        model.text_injector.eval()  # no dropout
+        (out,) = model(images, text)
+        out.square().mean().backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_frozen_encoder_trains_its_injector_only():
+    model = small('LayerwiseProjection', frozen=True).train()
+    trainable = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert trainable and all(n.startswith('text_injector.') for n in trainable)
+    assert model.text_injector.training and not model.blocks.training
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'match'),
+    [
+        (dict(arch='giant'), 'base, large, huge'),
+        (dict(arch=dict(embed_dims=8)), 'depth'),
+        (dict(arch=dict(embed_dims=9, depth=1, num_heads=2)), 'multiple'),
+        (dict(attention='some'), "'windowed'"),
+        (dict(out_indices=(12,)), 'out_indices'),
+        (dict(out_indices=()), 'out_indices'),
+    ],
+)
+def test_bad_arguments_are_named(kwargs, match):
+    with (
+        torch.device('meta'),
+        pytest.raises(ValueError, match=match),
+    ):
+        MODELS.build(dict(type='mmdit.SAMViT', **kwargs))
+
+
+def test_input_that_does_not_fit_is_refused():
+    model = small('LayerwiseProjection')
+    images = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
+    with pytest.raises(ValueError, match='multiples of the patch'):
+        model(images[..., :30], torch.zeros(1, 2, 12).double())
+    with pytest.raises(ValueError, match='needs text'):
+        model(images)
+    with pytest.raises(ValueError, match='text_dims'):
+        model(images, torch.zeros(1, 2, 13).double())
+    with pytest.raises(ValueError, match='without text_injector'):
+        small()(images, torch.zeros(1, 2, 12).double())
+
+
+def test_it_can_be_borrowed_without_mmsegmentation():
+    """Neither MMSegmentation nor the packages of the head are needed."""
+    code = (
+        'import sys\n'
+        'for name in ("mmseg", "mmcv", "segment_anything", "transformers"):\n'
+        '    sys.modules[name] = None\n'
+        'from mmengine.registry import MODELS\n'
+        'model = MODELS.build(dict(type="mmdit.SAMViT", patch_size=8,\n'
+        '    arch=dict(embed_dims=8, depth=1, num_heads=1),\n'
+        '    text_injector=dict(type="mmdit.LayerwiseProjection")))\n'
+        'import torch\n'
+        'out, = model(torch.zeros(1, 3, 16, 16), torch.zeros(1, 4, 768))\n'
+        'assert out.shape == (1, 256, 2, 2)\n'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)

@@ -1,0 +1,166 @@
+import pytest
+import torch
+from mmengine.runner import load_checkpoint
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from torch.nn import functional as F
+
+from mmdit.models.heads.sam_mask_head import UNUSED_PARTS
+from mmdit.registry import MODELS
+
+EXPRESSIONS = ['red circle', 'the big blue square on the left']
+
+
+def make_data(expressions=EXPRESSIONS, training=True):
+    samples, images = [], []
+    for i, expression in enumerate(expressions):
+        height, width = 32, 20 + 4 * i
+        images.append(
+            torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+        )
+        ori_shape = (height, width) if training else (48, 30 + 6 * i)
+        sample = SegDataSample(
+            metainfo=dict(
+                expression=expression,
+                img_shape=(height, width),
+                ori_shape=ori_shape,
+            )
+        )
+        mask = torch.zeros(1, *ori_shape, dtype=torch.uint8)
+        mask[:, 5:20, 4:15] = 1
+        sample.gt_sem_seg = PixelData(data=mask)
+        samples.append(sample)
+    return dict(inputs=images, data_samples=samples)
+
+
+def run(model, data, mode, training=False):
+    return model(**model.data_preprocessor(data, training), mode=mode)
+
+
+KEY_BIASES = ('k_proj.bias', 'key.bias')
+INJECTORS = [None, 'LayerwiseProjection', 'EndToEndProjection']
+
+
+@pytest.mark.parametrize('injector', INJECTORS)
+@pytest.mark.parametrize('attention', ['all', 'windowed'])
+def test_every_trainable_parameter_gets_a_gradient(
+    tiny_segmentor, injector, attention
+):
+    backbone = tiny_segmentor['backbone']
+    backbone.update(attention=attention, window_size=3)
+    backbone['arch']['global_blocks'] = (1,)
+    backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_segmentor).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    # The second step: what stands before the injectors' zero projections has
+    # to wait until they have moved.
+    for _ in range(2):
+        optimizer.step()
+        optimizer.zero_grad()
+        losses = run(model, make_data(), 'loss', training=True)
+        losses['loss_mask'].backward()
+    without, frozen = set(), set()
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            frozen.add(name)
+        elif parameter.grad is None or not parameter.grad.any():
+            without.add(name)
+    # A constant added to all keys does not change a softmax.
+    assert [n for n in without if not n.endswith(KEY_BIASES)] == []
+    heads = tuple(f'decode_head.{part}' for part in UNUSED_PARTS)
+    assert frozen and all(n.startswith(heads) for n in frozen)
+
+
+def test_prediction_has_the_original_size(tiny_segmentor):
+    model = MODELS.build(tiny_segmentor).eval()
+    data = make_data(training=False)
+    batch = model.data_preprocessor(data)
+    with torch.no_grad():
+        samples = model(**batch, mode='predict')
+        logits = model.encode_decode(
+            **{
+                'inputs': batch['inputs'],
+                'data_samples': batch['data_samples'],
+            }
+        )
+    for i, sample in enumerate(samples):
+        width, ori_shape = 20 + 4 * i, (48, 30 + 6 * i)
+        left = (32 - width) // 2
+        unpadded = logits[i : i + 1, ..., left : left + width]
+        resized = F.interpolate(unpadded, ori_shape, mode='bilinear')[0]
+        expected = resized.sigmoid() > 0.35
+        assert torch.equal(sample.pred_sem_seg.data.bool(), expected)
+        assert sample.gt_sem_seg.data.shape[-2:] == ori_shape
+
+
+def test_the_expression_reaches_encoder_and_head(tiny_segmentor):
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_segmentor).eval()
+    for parameter in model.backbone.text_injector.parameters():
+        torch.nn.init.normal_(parameter)
+    image = torch.randn(1, 3, 32, 32)
+    feats = []
+    for expression in ('red circle', 'blue square'):
+        text, mask = model.text_encoder([expression])
+        feats.append(model.extract_feat(image, text, mask)[0])
+    assert not torch.allclose(*feats)
+    assert not torch.allclose(
+        model.decode_head((feats[0],), model.text_encoder(['red'])[0]),
+        model.decode_head((feats[0],), model.text_encoder(['blue'])[0]),
+    )
+
+
+def test_batches_do_not_mix(tiny_segmentor):
+    model = MODELS.build(tiny_segmentor).eval()
+    for parameter in model.backbone.text_injector.parameters():
+        torch.nn.init.normal_(parameter)
+    images = torch.randn(2, 3, 32, 32)
+    samples = make_data()['data_samples']
+    both = model(images, samples)
+    for i in range(2):
+        alone = model(images[i : i + 1], samples[i : i + 1])
+        torch.testing.assert_close(both[i : i + 1], alone)
+
+
+def test_any_mm_backbone_serves_without_text(tiny_segmentor):
+    tiny_segmentor['backbone'] = dict(
+        type='mmdit.SAMViT',
+        arch=dict(embed_dims=8, depth=1, num_heads=1),
+        patch_size=8,
+        out_channels=32,
+    )
+    model = MODELS.build(tiny_segmentor)
+    assert run(model, make_data(), 'loss', True)['loss_mask'] > 0
+
+
+def test_missing_expressions_are_named(tiny_segmentor):
+    model = MODELS.build(tiny_segmentor)
+    with pytest.raises(ValueError, match='PackReferSegInputs'):
+        model(torch.zeros(1, 3, 32, 32), [SegDataSample()])
+    with pytest.raises(ValueError, match='PackReferSegInputs'):
+        model(torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize(
+    ('change', 'match'),
+    [
+        (dict(pretrain_size=128), r'pos_embed has shape .*1, 8, 8'),
+        (dict(text_injector=None), r'unknown: backbone.text_injector'),
+        (
+            dict(arch=dict(embed_dims=16, depth=4, num_heads=2)),
+            r'missing: .*blocks.3',
+        ),
+    ],
+)
+def test_mmengine_refuses_a_checkpoint_of_another_size(
+    tiny_segmentor, tmp_path, change, match
+):
+    model = MODELS.build(tiny_segmentor)
+    path = str(tmp_path / 'model.pth')
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    load_checkpoint(model, path)
+    tiny_segmentor['backbone'].update(change)
+    other = MODELS.build(tiny_segmentor)
+    with pytest.raises(ValueError, match=match):
+        load_checkpoint(other, path)
