@@ -165,17 +165,19 @@ class ReferVisualizer(SegLocalVisualizer):
         draw_pred: bool = True,
     ) -> np.ndarray:
         """Draw a data sample over its (H, W, 3) RGB image."""
-        masks: list[np.ndarray | None] = []
-        for wanted, field in (
-            (draw_gt, 'gt_sem_seg'),
-            (draw_pred, 'pred_sem_seg'),
-        ):
-            masks.append(None)
-            if wanted and field in data_sample:
-                data = getattr(data_sample, field).data
-                masks[-1] = data[0].cpu().numpy().astype(bool)
+
+        def mask(wanted: bool, field: str) -> np.ndarray | None:
+            if not wanted or field not in data_sample:
+                return None
+            data = getattr(data_sample, field).data
+            return data[0].cpu().numpy().astype(bool)
+
         return draw_comparison(
-            image, data_sample.expression, *masks, alpha=self.alpha
+            image,
+            data_sample.expression,
+            truth=mask(draw_gt, 'gt_sem_seg'),
+            prediction=mask(draw_pred, 'pred_sem_seg'),
+            alpha=self.alpha,
         )
 
     @master_only

@@ -12,6 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdit.models.injectors import TextInjector
 from mmdit.models.layers import Block, LayerNorm2d, resize_position
 from mmdit.registry import MODELS
 
@@ -138,7 +139,7 @@ class SAMViT(BaseModule):
         self.frozen = frozen
         if frozen:
             self.requires_grad_(False)
-        self.text_injector: nn.Module | None = None
+        self.text_injector: TextInjector | None = None
         if text_injector is not None:
             self.text_injector = MODELS.build(
                 text_injector,
@@ -176,7 +177,7 @@ class SAMViT(BaseModule):
         self._check_input(x, text)
         image = self.patch_embed(x)
         image = image + resize_position(self.pos_embed, image.shape[1:3])
-        if self.text_injector is not None:
+        if self.text_injector is not None and text is not None:
             text = self.text_injector.adapt(text)
         prompt = text
         outs = []

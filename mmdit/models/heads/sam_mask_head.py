@@ -190,7 +190,7 @@ class SAMMaskHead(BaseModule):
         losses: dict[str, Tensor] = {}
         for loss in self.loss_decode:
             value = loss(logits, labels)
-            name = loss.loss_name
+            name = str(loss.loss_name)
             losses[name] = losses[name] + value if name in losses else value
         return losses
 

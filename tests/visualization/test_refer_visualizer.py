@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdit.visualization import draw_comparison
+from mmdit.visualization.refer_visualizer import (
+    GAP,
+    PREDICTION_COLOUR,
+    TRUTH_COLOUR,
+)
+
+
+@pytest.fixture
+def scene():
+    """A grey image with half of it true and a quarter predicted."""
+    image = np.full((300, 400, 3), 128, np.uint8)
+    truth = np.zeros((300, 400), bool)
+    truth[:, :200] = True
+    prediction = truth.copy()
+    prediction[150:] = False
+    return image, truth, prediction
+
+
+def panel_of(picture, number, width=400, height=300):
+    """Cut a panel out of a picture by its place in the row."""
+    grey = (picture[:, GAP + width - 1] == 128).all(axis=1)
+    top, left = int(np.argmax(grey)), GAP + number * (width + GAP)
+    return picture[top : top + height, left : left + width]
+
+
+def tinted(colour):
+    return (np.array([128] * 3) * 0.5 + np.array(colour) * 0.5).astype(int)
+
+
+def test_three_panels_show_image_truth_and_prediction(scene):
+    image, truth, prediction = scene
+    picture = draw_comparison(image, 'the left half', truth, prediction)
+    assert picture.shape[1] == 3 * 400 + 4 * GAP
+    plain = panel_of(picture, 0)
+    assert (plain == 128).all()
+    for number, colour in ((1, TRUTH_COLOUR), (2, PREDICTION_COLOUR)):
+        panel = panel_of(picture, number)
+        inside = panel[40:110, 40:160]
+        assert abs(inside.astype(int) - tinted(colour)).max() <= 1
+        assert (panel[160:, 210:] == 128).all()
+
+
+def test_panels_without_a_mask_are_left_out(scene):
+    image, truth, _ = scene
+    assert draw_comparison(image, 'x').shape[1] == 400 + 2 * GAP
+    assert draw_comparison(image, 'x', truth).shape[1] == 2 * 400 + 3 * GAP
+
+
+def test_small_images_are_enlarged_and_long_text_wraps():
+    image = np.zeros((32, 64, 3), np.uint8)
+    short = draw_comparison(image, 'dog')
+    long = draw_comparison(image, 'the dog that sits on the left ' * 3)
+    assert short.shape[1] == 256 + 2 * GAP == long.shape[1]
+    assert long.shape[0] > short.shape[0]
+
+
+def test_expressions_beyond_ascii_are_drawn():
+    image = np.zeros((64, 64, 3), np.uint8)
+    picture = draw_comparison(image, 'café “naïve” – x')
+    assert Image.fromarray(picture).size[0] == 256 + 2 * GAP
