@@ -1,0 +1,34 @@
+# SynthRef: drawn scenes in RefCOCO's formats (docs/synthref.md).
+data_root = 'data/synthref/'
+dataset = dict(type='RefCOCODataset', data_root=data_root)
+train_pipeline = [
+    dict(type='LoadReferImage'),
+    dict(type='LoadReferMask'),
+    dict(type='ReferFlip', prob=0.5),
+    dict(type='PackReferSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadReferImage'),
+    dict(type='LoadReferMask'),
+    dict(type='PackReferSegInputs'),
+]
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    worker_init_fn=dict(type='mmdit.seed_worker'),
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    dataset=dict(**dataset, split='train', pipeline=train_pipeline),
+)
+val_dataloader = dict(
+    batch_size=32,
+    num_workers=1,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        **dataset, split='val', test_mode=True, pipeline=test_pipeline
+    ),
+)
+test_dataloader = val_dataloader
+val_evaluator = dict(type='ReferIoUMetric')
+test_evaluator = val_evaluator
