@@ -7,8 +7,9 @@ import argparse
 import json
 from pathlib import Path
 
+from mmdit.evaluation import ReferIoUMetric
+
 COLUMNS = ('mIoU', 'oIoU', 'P@0.5', 'P@0.7', 'P@0.9')
-PRECISION_AT = (0.5, 0.7, 0.9)
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,15 +27,8 @@ def parse_args() -> argparse.Namespace:
 
 def score(rows: list[dict]) -> list[float]:
     """Return the values of ``COLUMNS`` in percent."""
-    ious = [row['iou'] for row in rows]
-    union = sum(row['union'] for row in rows)
-    intersection = sum(row['intersection'] for row in rows)
-    scores = [sum(ious) / len(ious), intersection / union if union else 0.0]
-    # Strictly above the threshold, as the literature counts.
-    scores += [
-        sum(iou > at for iou in ious) / len(ious) for at in PRECISION_AT
-    ]
-    return [100 * value for value in scores]
+    scores = ReferIoUMetric().compute_metrics(rows)
+    return [scores[column] for column in COLUMNS]
 
 
 def read_rows(path: str) -> list[dict]:
