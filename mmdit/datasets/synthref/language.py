@@ -7,6 +7,7 @@ attributes' values, or one of a few synonyms.
 
 from collections.abc import Iterator
 from itertools import combinations
+from math import prod
 from random import Random
 
 from .claims import KINDS, Claim, attribute_claim, claim_words, draw_claims
@@ -20,8 +21,9 @@ _NUM_SENTENCES = (1, 1, 2, 2, 3)
 # A relation is harder to find than a position; the odds make up for it.
 _KIND_ODDS = {'attribute': 1.0, 'position': 0.55, 'relation': 1.5}
 _THE_PROB = 0.6
-_SHAPE_ODDS = 2.0  # the shape's name against 'object' or 'thing'
-_WORD_ODDS = 0.5  # one more word against one less
+# To say an attribute against not to say it. Without its shape, an object is
+# called 'object' or 'thing'.
+_SAID_ODDS = {'shape': 3.0, 'color': 1.5, 'size': 0.5, 'texture': 0.5}
 
 
 def describe(scene: Scene, target: int, rng: Random) -> list[tuple[str, str]]:
@@ -91,9 +93,7 @@ def _noun_phrase(
         if not (claim.is_empty or ruled_out):
             continue
         usable.append(said)
-        num_words = len({*said, 'shape'})
-        shape_odds = _SHAPE_ODDS if 'shape' in said else 1.0
-        odds.append(shape_odds * _WORD_ODDS**num_words)
+        odds.append(prod(_SAID_ODDS[key] for key in said))
     if not usable:
         return None
     said = rng.choices(usable, odds)[0]

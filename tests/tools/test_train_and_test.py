@@ -1,0 +1,259 @@
+"""The whole way through the command line: data, training, scores, pictures."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from mmdit.evaluation import ReferIoUMetric
+from mmdit.registry import MODELS
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/synthref/ldit_tiny_synthref-64x64.py'
+SMALL = [
+    'model.backbone.arch.depth=2',
+    'train_dataloader.batch_size=4',
+    'default_hooks.logger.interval=1',
+    'default_hooks.checkpoint.interval=2',
+]
+
+
+def run(command, cwd, **env):
+    """Run a command in ``cwd``; its output is shown where it fails."""
+    result = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), **env},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, (
+        result.stdout[-3000:] + result.stderr[-6000:]
+    )
+    return result.stdout
+
+
+def train(cwd, work_dir, *options, steps=4, resume=False):
+    run(
+        [
+            *(sys.executable, ROOT / 'tools/train.py', CONFIG),
+            *('--work-dir', work_dir),
+            *(['--resume'] if resume else []),
+            *('--cfg-options', *SMALL, f'train_cfg.max_iters={steps}'),
+            *(f'train_cfg.val_interval={steps}', *options),
+        ],
+        cwd,
+    )
+    return cwd / work_dir
+
+
+def losses(work_dir):
+    """Read the loss of every step from the logs of a work dir."""
+    lines = []
+    for path in sorted(work_dir.glob('*/vis_data/scalars.json')):
+        lines += path.read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    return {row['step']: row['loss'] for row in rows if 'loss' in row}
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """A folder with a small SynthRef and a trained model."""
+    folder = tmp_path_factory.mktemp('run')
+    script = ROOT / 'tools/dataset_converters/synthref.py'
+    counts = ['--train', '24', '--val', '5']
+    run([sys.executable, script, 'data/synthref', *counts], folder)
+    train(folder, 'first')
+    return folder
+
+
+def test_the_same_seed_gives_the_same_losses(folder):
+    again = train(folder, 'again')
+    first = losses(folder / 'first')
+    assert len(first) == 4 and len(set(first.values())) == 4
+    assert losses(again) == first
+
+
+def test_tensorboard_gets_the_curves(folder):
+    from tensorboard.backend.event_processing import event_accumulator
+
+    (events,) = (folder / 'first').glob('*/vis_data/events.out.tfevents.*')
+    reader = event_accumulator.EventAccumulator(str(events))
+    reader.Reload()
+    assert len(reader.Scalars('loss')) == 4
+    assert 'mIoU' in reader.Tags()['scalars']
+
+
+def test_an_interrupted_run_continues(folder):
+    work_dir = train(folder, 'interrupted', steps=2)
+    train(folder, 'interrupted', steps=4, resume=True)
+    assert sorted(losses(work_dir)) == [1, 2, 3, 4]
+    assert (work_dir / 'iter_4.pth').is_file()
+
+
+def score(folder, out, *args):
+    """Score the trained model; return what was printed and the rows."""
+    printed = run(
+        [
+            *(sys.executable, ROOT / 'tools/test.py', CONFIG),
+            *(folder / 'first/iter_4.pth', '--work-dir', 'scored'),
+            *('--out', out, *args, '--cfg-options', *SMALL),
+        ],
+        folder,
+    )
+    return printed, json.loads((folder / out).read_text())
+
+
+def test_scores_rows_and_pictures_agree(folder):
+    printed, rows = score(folder, 'out/rows.json', '--show-dir', 'pictures')
+    metrics = ReferIoUMetric().compute_metrics(rows)
+    for name, value in metrics.items():
+        assert f'{name}: {value:.4f}' in printed
+    pictures = {p.name for p in (folder / 'pictures').iterdir()}
+    assert len(pictures) == len(rows) > 10
+    for row in rows:
+        stem = Path(row['img_path']).stem
+        assert f'{stem}_sent{row["sent_id"]}.png' in pictures
+    picture = cv2.imread(str(folder / 'pictures' / pictures.pop()))
+    assert picture.shape[1] > 3 * 256
+
+
+def test_two_processes_train_and_score_as_one(folder):
+    options = ['--cfg-options', *SMALL, 'train_cfg.max_iters=2']
+    options += ['train_cfg.val_interval=2']
+    run(
+        [
+            *('bash', ROOT / 'tools/dist_train.sh', CONFIG, 2),
+            *('--work-dir', 'distributed', *options),
+        ],
+        folder,
+        PORT='29511',
+        PYTHON=sys.executable,
+    )
+    assert (folder / 'distributed/iter_2.pth').is_file()
+    _, alone = score(folder, 'alone.json')
+    printed = run(
+        [
+            *('bash', ROOT / 'tools/dist_test.sh', CONFIG),
+            *(folder / 'first/iter_4.pth', 2, '--work-dir', 'scored2'),
+            *('--out', 'together.json', '--show-dir', 'pictures2'),
+            *('--cfg-options', *SMALL),
+        ],
+        folder,
+        PORT='29512',
+        PYTHON=sys.executable,
+    )
+    assert json.loads((folder / 'together.json').read_text()) == alone
+    metrics = ReferIoUMetric().compute_metrics(alone)
+    assert f'mIoU: {metrics["mIoU"]:.4f}' in printed
+    # Every process draws its own share.
+    assert len(list((folder / 'pictures2').iterdir())) == len(alone)
+
+
+def test_a_checkpoint_of_another_model_is_refused(folder):
+    result = subprocess.run(
+        [sys.executable, ROOT / 'tools/test.py', CONFIG]
+        + [folder / 'first/iter_4.pth', '--work-dir', 'refused'],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    assert 'missing: backbone.blocks.2' in result.stderr
+
+
+@pytest.fixture(scope='module')
+def mini(refer_mini, tmp_path_factory):
+    """A copy of the real items that small models can add files to."""
+    folder = tmp_path_factory.mktemp('mini')
+    shutil.copytree(refer_mini, folder / 'data/refer_mini')
+    for path in folder.rglob('*'):
+        path.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def real_vocab(mini):
+    """A vocabulary of the real expressions."""
+    script = ROOT / 'tools/dataset_converters/build_vocab.py'
+    vocab = 'data/refer_mini/vocab.txt'
+    run([sys.executable, script, 'data/refer_mini', vocab], mini)
+    return mini / vocab
+
+
+def test_a_small_ldit_learns_real_items_by_heart(mini, real_vocab):
+    config = (
+        ROOT / 'configs/refer_mini/ldit_tiny_overfit_refer-mini-128x128.py'
+    )
+    run(
+        [sys.executable, ROOT / 'tools/train.py', config]
+        + ['--work-dir', 'overfit'],
+        mini,
+    )
+    (path,) = (mini / 'overfit').glob('*/vis_data/scalars.json')
+    last = json.loads(path.read_text().splitlines()[-1])
+    assert last['mIoU'] >= 80
+
+
+SETS = [
+    ('refcoco', 'unc', 'val'),
+    ('refcoco', 'unc', 'testA'),
+    ('refcoco', 'unc', 'testB'),
+    ('refcocog', 'google', 'val'),
+]
+
+
+@pytest.fixture(scope='module')
+def full_size(mini, real_vocab):
+    """L-DIT on ViT-B at its full size, random weights, and its options."""
+    options = dict(
+        _delete_=True,
+        type='BertTextEncoder',
+        config=dict(num_hidden_layers=2),
+        vocab_file=str(real_vocab),
+    )
+    name = 'ldit_sam-vit-b_4xb16-40e_refcoco-512x512.py'
+    config = mini / name
+    config.write_text(
+        f"_base_ = '{ROOT}/configs/dit/{name}'\n"
+        f'model = dict(text_encoder={options})\n'
+    )
+    from mmengine.config import Config
+
+    model = MODELS.build(
+        {**Config.fromfile(config).model, 'type': 'mmdit.ReferringSegmentor'}
+    )
+    torch.save(dict(state_dict=model.state_dict()), mini / 'random.pth')
+    return config
+
+
+@pytest.mark.parametrize(('dataset', 'split_by', 'split'), SETS)
+def test_the_full_size_model_runs_on_real_items(
+    mini, full_size, dataset, split_by, split
+):
+    out = f'{dataset}_{split}.csv'
+    test_set = 'test_dataloader.dataset'
+    run(
+        [
+            *(sys.executable, ROOT / 'tools/test.py', full_size),
+            *(mini / 'random.pth', '--work-dir', 'full', '--out', out),
+            '--cfg-options',
+            *(f'{test_set}.data_root=data/refer_mini/',),
+            *(f'{test_set}.dataset={dataset}',),
+            *(f'{test_set}.split_by={split_by}', f'{test_set}.split={split}'),
+            *(f'{test_set}.indices=3', 'test_dataloader.batch_size=3'),
+            'test_dataloader.num_workers=0',
+            'test_dataloader.persistent_workers=False',
+        ],
+        mini,
+    )
+    assert len((mini / out).read_text().splitlines()) == 1 + 3
