@@ -7,13 +7,17 @@ its weights load by prefix; what is added lives under ``text_injector``.
 
 from collections.abc import Sequence
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmdit.models.injectors import TextInjector
-from mmdit.models.layers import Block, LayerNorm2d, resize_position
+from mmdit.models.layers import (
+    Block,
+    LayerNorm2d,
+    resize_position,
+    sine_cosine_table,
+)
 from mmdit.registry import MODELS
 
 ARCHS: dict[str, dict] = {
@@ -109,9 +113,7 @@ class SAMViT(BaseModule):
 
         grid_size = pretrain_size // patch_size
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
-        self.pos_embed = nn.Parameter(
-            torch.zeros(1, grid_size, grid_size, embed_dims)
-        )
+        self.pos_embed = nn.Parameter(sine_cosine_table(grid_size, embed_dims))
         self.blocks = nn.ModuleList()
         for i in range(depth):
             is_global = not window_size or i in arch.get('global_blocks', ())

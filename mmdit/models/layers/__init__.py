@@ -3,7 +3,7 @@
 from .attention import JointAttention, attend
 from .block import Block
 from .norm import LayerNorm2d
-from .position import relative_table, resize_position
+from .position import relative_table, resize_position, sine_cosine_table
 from .window import merge_windows, split_windows
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     'merge_windows',
     'relative_table',
     'resize_position',
+    'sine_cosine_table',
     'split_windows',
 ]

@@ -8,6 +8,25 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def sine_cosine_table(size: int, channels: int) -> Tensor:
+    """Return absolute positions (1, size, size, C) of sines and cosines.
+
+    Half of the channels tell the row, half the column. MAE, from which SAM's
+    encoder was trained, starts from them; a checkpoint replaces them.
+    """
+    if channels % 4:
+        raise ValueError(
+            f'positions need a width that is a multiple of 4, got {channels}; '
+            'change embed_dims of arch'
+        )
+    rates = 10000 ** -(torch.arange(channels // 4) / (channels // 4))
+    angles = torch.arange(size)[:, None] * rates
+    codes = torch.cat([angles.sin(), angles.cos()], dim=1)
+    rows = codes[:, None].expand(-1, size, -1)
+    columns = codes[None].expand(size, -1, -1)
+    return torch.cat([rows, columns], dim=2)[None]
+
+
 def resize_position(table: Tensor, grid: tuple[int, int]) -> Tensor:
     """Resize absolute positions (1, G, G, C) to (1, H, W, C), bicubic."""
     if table.shape[1:3] == grid:

@@ -1,7 +1,11 @@
 import torch
 from segment_anything.modeling.image_encoder import get_rel_pos
 
-from mmdit.models.layers import relative_table, resize_position
+from mmdit.models.layers import (
+    relative_table,
+    resize_position,
+    sine_cosine_table,
+)
 
 
 def test_relative_table_equals_sams():
@@ -22,3 +26,14 @@ def test_resized_positions_keep_their_orientation():
     assert resized.shape == (1, 4, 6, 1)
     assert (resized.diff(dim=1) > 0).all()
     torch.testing.assert_close(resized[:, :, :1].expand_as(resized), resized)
+
+
+def test_sine_cosine_positions_are_all_different_and_separable():
+    table = sine_cosine_table(5, 8)
+    assert table.shape == (1, 5, 5, 8)
+    distances = torch.cdist(table.view(25, 8), table.view(25, 8))
+    assert (distances + torch.eye(25) > 0.01).all()
+    rows, columns = table[0].split(4, dim=2)
+    assert torch.equal(rows[:, 0], rows[:, 4])
+    assert torch.equal(columns[0], columns[4])
+    assert torch.equal(rows[:, 0], columns[0])
