@@ -28,7 +28,6 @@ MODELS = _child(
     'mmdit.models.injectors',
     'mmdit.models.text_encoders',
     'mmdit.models.heads',
-    'mmdit.models.losses',
     'mmdit.models.data_preprocessor',
     *_NEED_MMSEG,
 )

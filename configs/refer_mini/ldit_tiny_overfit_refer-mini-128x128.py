@@ -15,7 +15,10 @@ model = dict(
     data_preprocessor=dict(size=size),
     text_encoder=dict(vocab_file=data_root + 'vocab.txt'),
     backbone=dict(
-        pretrain_size=128, text_injector=dict(type='LayerwiseProjection')
+        pretrain_size=128,
+        text_injector=dict(
+            type='LayerwiseProjection', dropout=0.0, zero_init=False
+        ),
     ),
 )
 pipeline = [
@@ -41,4 +44,14 @@ val_dataloader = dict(
     num_workers=1, dataset=dict(data_root=data_root, pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters
+    ),
+]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=max_iters, save_best=None)
+)

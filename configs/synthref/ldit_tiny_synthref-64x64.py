@@ -4,6 +4,14 @@ _base_ = [
     '../_base_/schedules/adamw_quick.py',
     '../_base_/default_runtime.py',
 ]
-model = dict(backbone=dict(text_injector=dict(type='LayerwiseProjection')))
+model = dict(
+    backbone=dict(
+        text_injector=dict(
+            type='LayerwiseProjection', dropout=0.0, zero_init=False
+        )
+    )
+)
 log_processor = dict(by_epoch=False)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=500, save_best=None)
+)

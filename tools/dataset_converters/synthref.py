@@ -4,7 +4,7 @@ import argparse
 
 import mmengine
 
-from mmdit.datasets.synthref import write_synthref
+from mmdit.datasets.synthref import LEVELS, write_synthref
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,6 +30,12 @@ def parse_args() -> argparse.Namespace:
         '--seed', type=int, default=0, help='seed of all randomness'
     )
     parser.add_argument(
+        '--level',
+        choices=list(LEVELS),
+        default='easy',
+        help='2 or 3 objects, or 3 to 6 that are often alike',
+    )
+    parser.add_argument(
         '--overwrite',
         action='store_true',
         help='replace a SynthRef data set that was made with other arguments',
@@ -49,6 +55,7 @@ def main() -> None:
             val=args.val,
             size=args.size,
             seed=args.seed,
+            level=args.level,
             overwrite=args.overwrite,
             track=mmengine.track_iter_progress,
         )
@@ -57,7 +64,9 @@ def main() -> None:
     if info is None:
         print(f'{args.out} already holds this very data set: nothing to do')
         return
-    print(f'\nwrote {args.out} ({args.size} px, seed {args.seed})')
+    print(
+        f'\nwrote {args.out} ({args.size} px, seed {args.seed}, {args.level})'
+    )
     for split, counts in info['counts'].items():
         numbers = ', '.join(f'{n} {name}' for name, n in counts.items())
         print(f'  {split}: {numbers}')

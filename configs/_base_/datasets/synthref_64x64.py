@@ -13,7 +13,7 @@ test_pipeline = [
     dict(type='PackReferSegInputs'),
 ]
 train_dataloader = dict(
-    batch_size=32,
+    batch_size=16,
     num_workers=1,
     persistent_workers=True,
     worker_init_fn=dict(type='mmdit.seed_worker'),

@@ -1,4 +1,4 @@
-# A SAM of about 1.5 M parameters for 64 px images, trained from nothing.
+# A SAM of about 1.4 M parameters for 64 px images, trained from nothing.
 # What varies (text_injector) is left unset.
 model = dict(
     type='ReferringSegmentor',
@@ -21,7 +21,8 @@ model = dict(
             attention_probs_dropout_prob=0.0,
         ),
         vocab_file='data/synthref/vocab.txt',
-        max_tokens=20,
+        # The longest expression of SynthRef has 14 words.
+        max_tokens=16,
     ),
     backbone=dict(
         type='SAMViT',

@@ -9,12 +9,14 @@ from .claims import KINDS
 from .drawing import outline, render
 from .language import describe, grammar_words
 from .records import draw_example
-from .scene import Scene, SceneObject, sample_scene
+from .scene import LEVELS, Level, Scene, SceneObject, sample_scene
 from .writer import GENERATOR_VERSION, write_synthref
 
 __all__ = [
     'GENERATOR_VERSION',
     'KINDS',
+    'LEVELS',
+    'Level',
     'Scene',
     'SceneObject',
     'describe',

@@ -18,27 +18,28 @@ _SYNONYMS = {'large': ('large', 'big')}
 _MODIFIERS = ('size', 'texture', 'color')  # in the order they are spoken
 
 _NUM_SENTENCES = (1, 1, 2, 2, 3)
-# A relation is harder to find than a position; the odds make up for it.
-_KIND_ODDS = {'attribute': 1.0, 'position': 0.55, 'relation': 1.5}
 _THE_PROB = 0.6
 # To say an attribute against not to say it. Without its shape, an object is
 # called 'object' or 'thing'.
-_SAID_ODDS = {'shape': 3.0, 'color': 1.5, 'size': 0.5, 'texture': 0.5}
+_SAID_ODDS = {'shape': 1.5, 'color': 4.0, 'size': 0.5, 'texture': 0.35}
 
 
-def describe(scene: Scene, target: int, rng: Random) -> list[tuple[str, str]]:
+def describe(
+    scene: Scene, target: int, rng: Random, kind_odds: dict[str, float]
+) -> list[tuple[str, str]]:
     """Find one to three expressions for an object, each of another kind.
 
     Args:
         scene: The scene.
         target: Index of the object to describe.
         rng: Source of randomness; advances.
+        kind_odds: How readily each of ``KINDS`` is chosen.
 
     Returns:
         Pairs (kind, expression); empty if nothing tells the object apart.
     """
     wanted = rng.choice(_NUM_SENTENCES)
-    keys = {kind: rng.random() ** (1 / _KIND_ODDS[kind]) for kind in KINDS}
+    keys = {kind: rng.random() ** (1 / kind_odds[kind]) for kind in KINDS}
     found: list[tuple[str, str]] = []
     for kind in sorted(KINDS, key=lambda kind: -keys[kind]):
         expression = _find_expression(scene, target, kind, rng)

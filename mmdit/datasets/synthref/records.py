@@ -11,7 +11,7 @@ import numpy as np
 
 from .drawing import outline
 from .language import describe
-from .scene import SHAPES, Scene, SceneObject, sample_scene
+from .scene import LEVELS, SHAPES, Scene, SceneObject, sample_scene
 
 SPLITS = ('train', 'val')
 IDS_PER_SPLIT = 1_000_000
@@ -21,7 +21,7 @@ _CATEGORY_IDS = {shape: i for i, shape in enumerate(SHAPES, 1)}
 
 
 def draw_example(
-    seed: int, split: str, index: int
+    seed: int, split: str, index: int, level: str = 'easy'
 ) -> tuple[Scene, list[list[tuple[str, str]]]]:
     """Draw one scene and its expressions.
 
@@ -29,6 +29,7 @@ def draw_example(
         seed: The data set's seed.
         split: ``'train'`` or ``'val'``.
         index: The picture's number within its split.
+        level: How hard to read, a key of ``LEVELS``.
 
     Returns:
         The scene, and for each of its objects the (kind, expression) pairs.
@@ -39,9 +40,12 @@ def draw_example(
     )
     rng = Random(sequence.generate_state(4).tobytes())
     while True:
-        scene = sample_scene(rng)
+        scene = sample_scene(rng, LEVELS[level])
         indices = range(len(scene.objects))
-        described = [describe(scene, target, rng) for target in indices]
+        described = [
+            describe(scene, target, rng, LEVELS[level].kind_odds)
+            for target in indices
+        ]
         if sum(map(bool, described)) >= _MIN_REFS:
             return scene, described
 

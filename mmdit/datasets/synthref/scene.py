@@ -35,16 +35,49 @@ SHAPES = {
               [-1.0, -_A], [-_A, -_A]],
 }  # fmt: skip
 
-# At 64 px a small object is about 11 px across and a large one about 20 px.
-_RADII = {'small': (0.082, 0.09), 'large': (0.15, 0.162)}
 _BORDER, _GAP = 0.02, 0.025  # free space to the image border, between objects
-_NUM_OBJECTS = (3, 6)
-_COPY_PROB = 0.65  # an object that resembles an earlier one: a distractor
 _PLACING_TRIES = 40
 
 # Grey levels of the backdrop, far from every paint.
 _LIGHT, _DARK, _LIGHT_PROB = (0.84, 0.93), (0.1, 0.18), 0.6
 _TINT, _SHADE = 0.04, 0.035
+
+
+@dataclass(frozen=True)
+class Level:
+    """How hard scenes are to read.
+
+    Args:
+        num_objects: The fewest and the most objects of a scene.
+        copy_prob: How likely an object resembles an earlier one, which makes
+            it a distractor.
+        radii: Range of the radius of each size, relative to the image side.
+        kind_odds: How readily each kind of expression is chosen.
+    """
+
+    num_objects: tuple[int, int]
+    copy_prob: float
+    radii: dict[str, tuple[float, float]]
+    kind_odds: dict[str, float]
+
+
+LEVELS = {
+    # At 64 px a small object is about 13 px across and a large one 23 px.
+    'easy': Level(
+        num_objects=(2, 3),
+        copy_prob=0.3,
+        radii={'small': (0.1, 0.11), 'large': (0.17, 0.185)},
+        kind_odds={'attribute': 2.0, 'position': 0.8, 'relation': 0.8},
+    ),
+    # About 11 px and 20 px. A relation is harder to find in a scene than a
+    # position; the odds make up for it.
+    'crowded': Level(
+        num_objects=(3, 6),
+        copy_prob=0.65,
+        radii={'small': (0.082, 0.09), 'large': (0.15, 0.162)},
+        kind_odds={'attribute': 1.0, 'position': 0.55, 'relation': 1.5},
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -86,27 +119,31 @@ class Scene:
     backdrop: tuple[tuple[float, float, float], ...]
 
 
-def sample_scene(rng: Random) -> Scene:
+def sample_scene(rng: Random, level: Level) -> Scene:
     """Draw a scene.
 
     Args:
         rng: Source of randomness; advances.
+        level: How hard to read.
     """
-    count = rng.randint(*_NUM_OBJECTS)
+    count = rng.randint(*level.num_objects)
     objects = None
     while objects is None:  # a crowd of large objects may find no room
-        objects = _place(_sample_attributes(count, rng), rng)
+        drawn = _sample_attributes(count, rng, level.copy_prob)
+        objects = _place(drawn, rng, level.radii)
     return Scene(objects, _sample_backdrop(rng))
 
 
-def _sample_attributes(count: int, rng: Random) -> list[dict[str, Any]]:
+def _sample_attributes(
+    count: int, rng: Random, copy_prob: float
+) -> list[dict[str, Any]]:
     values: dict[str, tuple[str, ...]] = dict(
         shape=tuple(SHAPES), color=COLORS, size=SIZES, texture=TEXTURES
     )
     drawn: list[dict[str, Any]] = []
     for _ in range(count):
         attributes = {key: rng.choice(values[key]) for key in values}
-        if drawn and rng.random() < _COPY_PROB:
+        if drawn and rng.random() < copy_prob:
             # Alike but for one or two attributes, or a twin if they agree.
             fresh = rng.sample(list(values), rng.choice((1, 1, 2)))
             model = rng.choice(drawn)
@@ -117,13 +154,15 @@ def _sample_attributes(count: int, rng: Random) -> list[dict[str, Any]]:
 
 
 def _place(
-    drawn: list[dict[str, Any]], rng: Random
+    drawn: list[dict[str, Any]],
+    rng: Random,
+    radii: dict[str, tuple[float, float]],
 ) -> tuple[SceneObject, ...] | None:
     """Return the objects at free places, or None if there is no room."""
     placed: list[SceneObject] = []
     for attributes in drawn:
         # Rounded here, so that what gets recorded is exact.
-        radius = round(rng.uniform(*_RADII[attributes['size']]), 4)
+        radius = round(rng.uniform(*radii[attributes['size']]), 4)
         obj = SceneObject(**attributes, center=(0.5, 0.5), radius=radius)
         for _ in range(_PLACING_TRIES):
             low, high = _BORDER + obj.reach, 1 - _BORDER - obj.reach

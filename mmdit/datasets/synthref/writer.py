@@ -23,7 +23,7 @@ from .records import (
     image_record,
     ref_record,
 )
-from .scene import Scene
+from .scene import LEVELS, Scene
 
 GENERATOR_VERSION = 1
 
@@ -42,6 +42,7 @@ def write_synthref(
     val: int = 250,
     size: int = 64,
     seed: int = 0,
+    level: str = 'easy',
     overwrite: bool = False,
     track: Track = iter,
 ) -> dict[str, Any] | None:
@@ -55,6 +56,7 @@ def write_synthref(
         val: Number of validation images.
         size: Image side in pixels.
         seed: Seed of all randomness.
+        level: How hard to read, a key of ``LEVELS``.
         overwrite: Replace a SynthRef data set of other arguments.
         track: Wraps the list of pictures to make, to show progress.
 
@@ -62,8 +64,13 @@ def write_synthref(
         What was written (the contents of ``synthref.json``), or None if the
         folder already holds this very data set.
     """
-    arguments = dict(train=train, val=val, size=size, seed=seed)
-    _check_arguments(arguments)
+    if level not in LEVELS:
+        raise ValueError(
+            f'unknown level {level!r}; set it to one of: {", ".join(LEVELS)}'
+        )
+    numbers = dict(train=train, val=val, size=size, seed=seed)
+    _check_arguments(numbers)
+    arguments: dict[str, Any] = dict(**numbers, level=level)
     out = Path(out_dir).resolve()
     if _is_there(out, arguments, overwrite):
         return None
@@ -106,7 +113,7 @@ def _check_arguments(arguments: dict[str, int]) -> None:
         )
 
 
-def _is_there(out: Path, arguments: dict[str, int], overwrite: bool) -> bool:
+def _is_there(out: Path, arguments: dict[str, Any], overwrite: bool) -> bool:
     """Return whether ``out`` holds this data set; raise if it is in use."""
     if not out.exists():
         return False
@@ -140,7 +147,7 @@ def _is_there(out: Path, arguments: dict[str, int], overwrite: bool) -> bool:
 
 
 def _write_all(
-    root: Path, arguments: dict[str, int], track: Track
+    root: Path, arguments: dict[str, Any], track: Track
 ) -> dict[str, Any]:
     image_dir, annotation_dir = root / 'images/train2014', root / 'refcoco'
     image_dir.mkdir(parents=True)
@@ -151,7 +158,9 @@ def _write_all(
     counts: dict[str, Counter] = {split: Counter() for split in SPLITS}
     jobs = [(split, i) for split in SPLITS for i in range(arguments[split])]
     for split, index in track(jobs):
-        scene, described = draw_example(arguments['seed'], split, index)
+        scene, described = draw_example(
+            arguments['seed'], split, index, arguments['level']
+        )
         image = image_record(split, index, arguments['size'])
         _write_png(image_dir / image['file_name'], scene, image['width'])
         images.append(image)

@@ -61,15 +61,17 @@ class TextInjector(BaseModule):
         raise NotImplementedError
 
 
-def zero_linears(embed_dims: int, count: int) -> nn.ModuleList:
-    """Make ``count`` zero-initialised linear layers C -> C.
-
-    At zero, the text enters as a zero vector, so training starts close to the
-    pre-trained encoder.
-    """
+def make_projections(
+    embed_dims: int, count: int, zero_init: bool
+) -> nn.ModuleList:
+    """Make ``count`` linear layers C -> C, from zero or from Xavier's lots."""
     layers = nn.ModuleList(
         nn.Linear(embed_dims, embed_dims) for _ in range(count)
     )
-    for parameter in layers.parameters():
-        nn.init.zeros_(parameter)
+    for layer in layers:
+        if zero_init:
+            nn.init.zeros_(layer.weight)
+        else:
+            nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
     return layers

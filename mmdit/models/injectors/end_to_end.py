@@ -7,22 +7,25 @@ from torch import Tensor, nn
 
 from mmdit.registry import MODELS
 
-from .base import TextInjector, zero_linears
+from .base import TextInjector, make_projections
 
 
 @MODELS.register_module()
 class EndToEndProjection(TextInjector):
     """E-DIT: text enters the first block, then follows the image's way.
 
-    prompt_i = dropout(W_i prompt_{i-1}) with prompt_{-1} = text, each W_i
-    starting at zero (paper, Sec. 3.2: the projection at the output of each
-    layer lets frozen blocks digest text).
+    prompt_i = dropout(W_i prompt_{i-1}) with prompt_{-1} = text (paper,
+    Sec. 3.2: the projection at the output of each layer lets frozen blocks
+    digest text).
 
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
         depth: Number of encoder blocks. Filled in by the backbone.
         text_dims: Width of the text encoder's output.
         dropout: Probability of dropping a channel of a prompt token.
+        zero_init: Whether W_i starts at zero, so that a pre-trained encoder
+            is disturbed little. An encoder that itself starts from random
+            weights learns faster without.
     """
 
     reads_prompt = True
@@ -33,9 +36,10 @@ class EndToEndProjection(TextInjector):
         depth: int,
         text_dims: int = 768,
         dropout: float = 0.1,
+        zero_init: bool = True,
     ) -> None:
         super().__init__(embed_dims, depth, text_dims)
-        self.projections = zero_linears(embed_dims, depth)
+        self.projections = make_projections(embed_dims, depth, zero_init)
         self.dropout = nn.Dropout(dropout)
 
     def forward(

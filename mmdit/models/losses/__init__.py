@@ -1,5 +1,0 @@
-"""Losses beyond those of MMSegmentation."""
-
-from .dice_loss import MaskDiceLoss
-
-__all__ = ['MaskDiceLoss']
