@@ -46,9 +46,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(
-        type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters
-    ),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=max_iters),
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 log_processor = dict(by_epoch=False)

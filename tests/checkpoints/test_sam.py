@@ -1,3 +1,8 @@
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
 import pytest
 import torch
 from segment_anything import sam_model_registry
@@ -153,3 +158,21 @@ def test_a_file_that_would_run_code_is_refused(config, tmp_path):
     config['init_cfg']['checkpoint'] = str(path)
     with pytest.raises(Exception, match='(?i)weights.only'):
         MODELS.build(config).init_weights()
+
+
+def test_weights_come_from_a_url_too(
+    config, checkpoint, monkeypatch, tmp_path
+):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    folder = str(Path(checkpoint).parent)
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        name = Path(checkpoint).name
+        url = f'http://127.0.0.1:{server.server_port}/{name}'
+        config['init_cfg']['checkpoint'] = url
+        model = MODELS.build(config)
+        model.init_weights()
+        server.shutdown()
+    expected = small_sam().image_encoder.pos_embed
+    assert torch.equal(model.backbone.pos_embed, expected)

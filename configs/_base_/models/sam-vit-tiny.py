@@ -30,6 +30,7 @@ model = dict(
         patch_size=8,
         pretrain_size=64,
         window_size=0,
+        mlp_ratio=2,
         out_channels=64,
     ),
     decode_head=dict(
