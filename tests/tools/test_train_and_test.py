@@ -41,10 +41,10 @@ def run(command, cwd, **env):
     return result.stdout
 
 
-def train(cwd, work_dir, *options, steps=4, resume=False):
+def train(cwd, work_dir, *options, steps=4, resume=False, config=CONFIG):
     run(
         [
-            *(sys.executable, ROOT / 'tools/train.py', CONFIG),
+            *(sys.executable, ROOT / 'tools/train.py', config),
             *('--work-dir', work_dir),
             *(['--resume'] if resume else []),
             *('--cfg-options', *SMALL, f'train_cfg.max_iters={steps}'),
@@ -92,11 +92,22 @@ def test_tensorboard_gets_the_curves(folder):
     assert 'mIoU' in reader.Tags()['scalars']
 
 
-def test_an_interrupted_run_continues(folder):
-    work_dir = train(folder, 'interrupted', steps=2)
-    train(folder, 'interrupted', steps=4, resume=True)
+def test_an_interrupted_run_continues_with_its_averaged_weights(folder):
+    config = folder / 'averaged.py'
+    config.write_text(
+        f"_base_ = '{CONFIG}'\n"
+        "custom_hooks = [dict(type='EMAHook', momentum=3e-4, gamma=9,\n"
+        "                     ema_type='MomentumAnnealingEMA')]\n"
+    )
+    work_dir = train(folder, 'interrupted', steps=2, config=config)
+    train(folder, 'interrupted', steps=4, resume=True, config=config)
     assert sorted(losses(work_dir)) == [1, 2, 3, 4]
-    assert (work_dir / 'iter_4.pth').is_file()
+    saved = torch.load(work_dir / 'iter_4.pth', weights_only=False)
+    assert saved['ema_state_dict']['steps'] == 4
+    key = 'decode_head.text_proj.weight'
+    assert not torch.equal(
+        saved['state_dict'][key], saved['ema_state_dict'][f'module.{key}']
+    )
 
 
 def score(folder, out, *args):

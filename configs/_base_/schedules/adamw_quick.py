@@ -1,6 +1,6 @@
 # A few CPU minutes from random weights: warm-up, then cosine to zero. The
 # learning rate is higher than the paper's, which starts from SAM's weights.
-max_iters = 3400
+max_iters = 3200
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
