@@ -225,6 +225,7 @@ TINY = dict(train=1, val=1, size=32)
         (dict(seed=-3), 'seed is -3, expected .* 0; set seed'),
         (dict(train=10**6), 'train is 1000000, expected less'),
         (dict(train=0, val=0), 'expected at least one image; set'),
+        (dict(level='hard'), "unknown level 'hard'; .* easy, crowded"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, bad, message):

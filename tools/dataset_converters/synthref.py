@@ -2,7 +2,7 @@
 
 import argparse
 
-import mmengine
+from rich.progress import track
 
 from mmdit.datasets.synthref import LEVELS, write_synthref
 
@@ -57,7 +57,7 @@ def main() -> None:
             seed=args.seed,
             level=args.level,
             overwrite=args.overwrite,
-            track=mmengine.track_iter_progress,
+            track=lambda jobs: track(jobs, description='drawing'),
         )
     except (ValueError, OSError) as error:
         args.fail(str(error))
