@@ -11,11 +11,14 @@ from mmseg.structures import SegDataSample
 from mmdit.registry import HOOKS, VISUALIZERS
 
 
+BLUE = (200, 100, 30)  # BGR, as OpenCV writes it
+
+
 @pytest.fixture
 def samples(tmp_path):
     """Two expressions of one image."""
     path = tmp_path / 'image.png'
-    cv2.imwrite(str(path), np.full((20, 30, 3), 99, np.uint8))
+    cv2.imwrite(str(path), np.full((20, 30, 3), BLUE, np.uint8))
     mask = PixelData(data=torch.ones(1, 20, 30))
     result = []
     for sent_id in (3, 14):
@@ -42,7 +45,10 @@ def test_every_expression_of_an_image_gets_a_file(samples, tmp_path):
     hook.after_test_iter(None, 0, outputs=samples)
     names = sorted(p.name for p in show_dir.iterdir())
     assert names == ['image_sent14.png', 'image_sent3.png']
-    assert cv2.imread(str(show_dir / names[0])).shape[1] > 3 * 256
+    picture = cv2.imread(str(show_dir / names[0]))
+    assert picture.shape[1] > 3 * 256
+    # The first panel shows the image in its own colours.
+    assert tuple(picture[picture.shape[0] // 2, 100]) == BLUE
 
 
 def test_nothing_is_drawn_unless_asked(samples, tmp_path):

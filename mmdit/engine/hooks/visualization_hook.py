@@ -92,12 +92,13 @@ class ReferVisualizationHook(Hook):
         )
 
     def _read(self, sample: SegDataSample) -> np.ndarray:
-        """Read a sample's image, RGB."""
-        return mmcv.imfrombytes(
+        """Read a sample's image, RGB, as its pixels are stored."""
+        image = mmcv.imfrombytes(
             get(sample.img_path, backend_args=self.backend_args),
             flag='color_ignore_orientation',
-            channel_order='rgb',
         )
+        # With this flag, mmcv ignores channel_order='rgb'.
+        return mmcv.bgr2rgb(image)
 
 
 def picture_name(sample: SegDataSample) -> str:
