@@ -1,10 +1,10 @@
 # A few CPU minutes from random weights: warm-up, then cosine to zero. The
 # learning rate is higher than the paper's, which starts from SAM's weights.
-max_iters = 3200
+max_iters = 3600
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
-        type='AdamW', lr=1e-3, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        type='AdamW', lr=7e-4, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     ),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )

@@ -62,11 +62,11 @@ class Level:
 
 
 LEVELS = {
-    # At 64 px a small object is about 13 px across and a large one 23 px.
+    # At 64 px a small object is about 16 px across and a large one 25 px.
     'easy': Level(
         num_objects=(2, 3),
         copy_prob=0.3,
-        radii={'small': (0.1, 0.11), 'large': (0.17, 0.185)},
+        radii={'small': (0.12, 0.13), 'large': (0.185, 0.2)},
         kind_odds={'attribute': 2.0, 'position': 0.8, 'relation': 0.8},
     ),
     # About 11 px and 20 px. A relation is harder to find in a scene than a
