@@ -129,6 +129,7 @@ def written(tmp_path_factory, request):
 
 @pytest.fixture
 def told(written):
+    """Return (expression, objects, index of the referent)."""
     return written[3]
 
 
