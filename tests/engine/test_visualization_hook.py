@@ -10,7 +10,6 @@ from mmseg.structures import SegDataSample
 
 from mmdit.registry import HOOKS, VISUALIZERS
 
-
 BLUE = (200, 100, 30)  # BGR, as OpenCV writes it
 
 

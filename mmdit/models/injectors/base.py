@@ -65,13 +65,11 @@ def make_projections(
     embed_dims: int, count: int, zero_init: bool
 ) -> nn.ModuleList:
     """Make ``count`` linear layers C -> C, from zero or from Xavier's lots."""
-    layers = nn.ModuleList(
-        nn.Linear(embed_dims, embed_dims) for _ in range(count)
-    )
+    layers = [nn.Linear(embed_dims, embed_dims) for _ in range(count)]
     for layer in layers:
         if zero_init:
             nn.init.zeros_(layer.weight)
         else:
             nn.init.xavier_uniform_(layer.weight)
         nn.init.zeros_(layer.bias)
-    return layers
+    return nn.ModuleList(layers)
