@@ -61,15 +61,38 @@ class TextInjector(BaseModule):
         raise NotImplementedError
 
 
-def make_projections(
-    embed_dims: int, count: int, zero_init: bool
-) -> nn.ModuleList:
-    """Make ``count`` linear layers C -> C, from zero or from Xavier's lots."""
-    layers = [nn.Linear(embed_dims, embed_dims) for _ in range(count)]
-    for layer in layers:
-        if zero_init:
-            nn.init.zeros_(layer.weight)
-        else:
-            nn.init.xavier_uniform_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    return nn.ModuleList(layers)
+class ProjectionInjector(TextInjector):
+    """Injectors that project some tokens anew for every block.
+
+    Args:
+        embed_dims: Encoder width C. Filled in by the backbone.
+        depth: Number of encoder blocks. Filled in by the backbone.
+        text_dims: Width of the text encoder's output.
+        dropout: Probability of dropping a channel of a prompt token.
+        zero_init: Whether W_i starts at zero, so that a pre-trained encoder
+            is disturbed little. An encoder that itself starts from random
+            weights learns faster without.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        depth: int,
+        text_dims: int = 768,
+        dropout: float = 0.1,
+        zero_init: bool = True,
+    ) -> None:
+        super().__init__(embed_dims, depth, text_dims)
+        layers = [nn.Linear(embed_dims, embed_dims) for _ in range(depth)]
+        for layer in layers:
+            if zero_init:
+                nn.init.zeros_(layer.weight)
+            else:
+                nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.projections = nn.ModuleList(layers)
+        self.dropout = nn.Dropout(dropout)
+
+    def project(self, layer: int, tokens: Tensor) -> Tensor:
+        """Return dropout(W_layer tokens) for (B, L, C) tokens."""
+        return self.dropout(self.projections[layer](tokens))
