@@ -10,7 +10,7 @@ _base_ = [
 ]
 data_root = 'data/refer_mini/'
 size = (128, 128)
-max_iters = 600
+max_iters = 350
 model = dict(
     data_preprocessor=dict(size=size),
     text_encoder=dict(vocab_file=data_root + 'vocab.txt'),

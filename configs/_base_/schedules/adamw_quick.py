@@ -1,6 +1,6 @@
 # A few CPU minutes from random weights: warm-up, then cosine to zero. The
 # learning rate is higher than the paper's, which starts from SAM's weights.
-max_iters = 3600
+max_iters = 3000
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
