@@ -1,4 +1,4 @@
-# A SAM of about 1.4 M parameters for 64 px images, trained from nothing.
+# A SAM of about 1.2 M parameters for 64 px images, trained from nothing.
 # What varies (text_injector) is left unset.
 model = dict(
     type='ReferringSegmentor',
