@@ -202,8 +202,9 @@ def _make_parts(config: dict, vocab_file: str) -> tuple:
     if not Path(vocab_file).is_file():
         raise FileNotFoundError(
             f'vocab_file {vocab_file!r} of BertTextEncoder does not exist; '
-            'the data set of a small model brings its own, so prepare that '
-            'first (docs/synthref.md)'
+            'SynthRef brings its own (docs/synthref.md), and '
+            'tools/dataset_converters/build_vocab.py writes that of any '
+            'other data set'
         )
     tokenizer = BertTokenizerFast(vocab_file)
     config = {'vocab_size': len(tokenizer), **config}
