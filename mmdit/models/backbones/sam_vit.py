@@ -143,6 +143,7 @@ class SAMViT(BaseModule):
             self.requires_grad_(False)
         self.text_injector: TextInjector | None = None
         if text_injector is not None:
+            _check_injector(text_injector)
             self.text_injector = MODELS.build(
                 text_injector,
                 default_args=dict(
@@ -186,7 +187,7 @@ class SAMViT(BaseModule):
         for i, block in enumerate(self.blocks):
             update_text = False
             if self.text_injector is not None:
-                prompt = self.text_injector(i, text, prompt, image)
+                prompt = self.text_injector(i, text, prompt, image, text_mask)
                 update_text = self.text_injector.reads_prompt and i + 1 < len(
                     self.blocks
                 )
@@ -250,6 +251,22 @@ def _resolve_arch(arch: str | dict) -> dict:
             f'{arch["embed_dims"]} and {arch["num_heads"]}'
         )
     return dict(arch)
+
+
+def _check_injector(cfg: dict) -> None:
+    """Refuse an unknown injector, naming the known ones."""
+    if isinstance(cfg['type'], type) or MODELS.get(cfg['type']) is not None:
+        return
+    known = [
+        name
+        for name, cls in sorted(MODELS.module_dict.items())
+        if isinstance(cls, type) and issubclass(cls, TextInjector)
+    ]
+    raise ValueError(
+        f'unknown type {cfg["type"]!r} of text_injector; known: '
+        f'{", ".join(known)}. A class of your own must be registered: '
+        "custom_imports=dict(imports=['your.module'])"
+    )
 
 
 def _resolve_indices(indices: Sequence[int], depth: int) -> tuple[int, ...]:

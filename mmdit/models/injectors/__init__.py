@@ -1,7 +1,19 @@
 """Injectors: what the text tokens of each encoder block are made of."""
 
 from .base import TextInjector
-from .end_to_end import EndToEndProjection
-from .layerwise import LayerwiseProjection
+from .cross_attention import (
+    LayerwiseCrossAttention,
+    LayerwiseCrossAttentionFFN,
+)
+from .end_to_end import EndToEndProjection, EndToEndToken
+from .layerwise import LayerwiseProjection, LayerwiseToken
 
-__all__ = ['EndToEndProjection', 'LayerwiseProjection', 'TextInjector']
+__all__ = [
+    'EndToEndProjection',
+    'EndToEndToken',
+    'LayerwiseCrossAttention',
+    'LayerwiseCrossAttentionFFN',
+    'LayerwiseProjection',
+    'LayerwiseToken',
+    'TextInjector',
+]

@@ -4,6 +4,7 @@ Shapes: B batch, L text tokens, H x W image grid, C encoder width, D text
 width.
 """
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -47,7 +48,12 @@ class TextInjector(BaseModule):
         return self.adapter(text)
 
     def forward(
-        self, layer: int, text: Tensor, prompt: Tensor, image: Tensor
+        self,
+        layer: int,
+        text: Tensor,
+        prompt: Tensor,
+        image: Tensor,
+        text_mask: Tensor | None = None,
     ) -> Tensor:
         """Return the (B, L, C) prompt that enters block ``layer``.
 
@@ -57,6 +63,8 @@ class TextInjector(BaseModule):
             prompt: (B, L, C) text part of the previous block's output where
                 ``reads_prompt``; ``text`` itself at layer 0 and otherwise.
             image: (B, H, W, C) image tokens that enter the block.
+            text_mask: (B, L) bool, False at tokens not to be attended, for
+                injectors that themselves attend to text.
         """
         raise NotImplementedError
 
@@ -83,16 +91,65 @@ class ProjectionInjector(TextInjector):
         zero_init: bool = True,
     ) -> None:
         super().__init__(embed_dims, depth, text_dims)
-        layers = [nn.Linear(embed_dims, embed_dims) for _ in range(depth)]
-        for layer in layers:
-            if zero_init:
-                nn.init.zeros_(layer.weight)
-            else:
-                nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        self.projections = nn.ModuleList(layers)
+        self.projections = nn.ModuleList(
+            make_projection(embed_dims, zero_init) for _ in range(depth)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def project(self, layer: int, tokens: Tensor) -> Tensor:
         """Return dropout(W_layer tokens) for (B, L, C) tokens."""
         return self.dropout(self.projections[layer](tokens))
+
+
+class TokenInjector(TextInjector):
+    """Injectors with static tokens: learned offsets of the text tokens.
+
+    Args:
+        embed_dims: Encoder width C. Filled in by the backbone.
+        depth: Number of encoder blocks. Filled in by the backbone.
+        text_dims: Width of the text encoder's output.
+        num_tokens: Longest text, the text encoder's ``max_tokens``.
+    """
+
+    #: The first block with an offset.
+    first_layer = 0
+
+    def __init__(
+        self,
+        embed_dims: int,
+        depth: int,
+        text_dims: int = 768,
+        num_tokens: int = 20,
+    ) -> None:
+        super().__init__(embed_dims, depth, text_dims)
+        self.offsets = nn.Parameter(
+            torch.empty(depth - self.first_layer, num_tokens, embed_dims)
+        )
+        nn.init.normal_(self.offsets, std=0.02)
+
+    def adapt(self, text: Tensor) -> Tensor:
+        """Map (B, L, D) text to the encoder's width, once per forward."""
+        expected, got = self.offsets.shape[1], text.shape[1]
+        if got > expected:
+            raise ValueError(
+                f'expected at most {expected} text tokens, got {got}; set '
+                f'num_tokens of {type(self).__name__} to max_tokens of the '
+                'text encoder'
+            )
+        return super().adapt(text)
+
+    def offset(self, layer: int, tokens: Tensor) -> Tensor:
+        """Add the offsets of a block to (B, L, C) tokens."""
+        offsets = self.offsets[layer - self.first_layer]
+        return tokens + offsets[: tokens.shape[1]]
+
+
+def make_projection(embed_dims: int, zero_init: bool) -> nn.Linear:
+    """Return a linear layer C -> C that starts at zero, or with Xavier's."""
+    layer = nn.Linear(embed_dims, embed_dims)
+    if zero_init:
+        nn.init.zeros_(layer.weight)
+    else:
+        nn.init.xavier_uniform_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -2,7 +2,7 @@
 
 from .attention import JointAttention, attend
 from .block import Block
-from .norm import LayerNorm2d
+from .norm import LayerNorm2d, StdLayerNorm
 from .position import relative_table, resize_position, sine_cosine_table
 from .window import merge_windows, split_windows
 
@@ -10,6 +10,7 @@ __all__ = [
     'Block',
     'JointAttention',
     'LayerNorm2d',
+    'StdLayerNorm',
     'attend',
     'merge_windows',
     'relative_table',

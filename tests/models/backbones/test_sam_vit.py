@@ -71,6 +71,54 @@ def test_without_text_it_is_sams_encoder(arch, size):
     assert (got - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+def norm_formula(norm, x):
+    """Divide by the unbiased standard deviation plus 1e-6."""
+    scale = x.std(-1, unbiased=True, keepdim=True) + 1e-6
+    return (x - x.mean(-1, keepdim=True)) / scale * norm.weight + norm.bias
+
+
+def attention_formula(layer, x, source, mask=None):
+    """Attend head by head, key by key."""
+    q, k, v = layer.query(x), layer.key(source), layer.value(source)
+    width = q.shape[-1] // layer.num_heads
+    heads = []
+    for h in range(layer.num_heads):
+        part = slice(h * width, (h + 1) * width)
+        scores = q[..., part] @ k[..., part].transpose(1, 2) / width**0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None], -torch.inf)
+        heads.append(scores.softmax(-1) @ v[..., part])
+    return layer.out(torch.cat(heads, -1))
+
+
+def prompt_formula(injector, i, y, out, x, mask):
+    """Say what enters block i, given what left block i - 1."""
+    kind = type(injector).__name__
+    if kind == 'LayerwiseProjection':
+        return injector.projections[i](y)
+    if kind == 'EndToEndProjection':
+        return injector.projections[i](out if i else y)
+    if kind == 'LayerwiseToken':
+        return y + injector.offsets[i][: y.shape[1]]
+    if kind == 'EndToEndToken':
+        if i == 0:
+            return injector.projection(y)
+        return out + injector.offsets[i - 1][: y.shape[1]]
+    if kind == 'LayerwiseCrossAttention':
+        z = injector.projections[i](y)
+        if i == 0:
+            return z
+        look = attention_formula(injector.attentions[i - 1], y, out, mask)
+        return norm_formula(injector.norms[i - 1], z + look)
+    assert kind == 'LayerwiseCrossAttentionFFN'
+    layer = injector.layers[i]
+    f = y + attention_formula(layer.attention, y, x)
+    f = norm_formula(layer.norm1, f)
+    f = f + layer.ffn['fc2'](layer.ffn['fc1'](f).relu())
+    f = norm_formula(layer.norm2, f)
+    return norm_formula(injector.norms[i], y + f)
+
+
 def formula(model, images, text, text_mask=None):
     """Write the encoder out with all-token attention, token by token."""
     injector = model.text_injector
@@ -87,8 +135,7 @@ def formula(model, images, text, text_mask=None):
     x = (x + positions).flatten(2).transpose(1, 2)
     out = y
     for i, block in enumerate(model.blocks):
-        kind = type(injector).__name__
-        z = injector.projections[i](out if kind == 'EndToEndProjection' else y)
+        z = prompt_formula(injector, i, y, out, x, text_mask)
         s = torch.cat([z, x], dim=1)
         length = z.shape[1]
         n = block.norm1(s)
@@ -121,7 +168,15 @@ def formula(model, images, text, text_mask=None):
 
 
 @pytest.mark.parametrize(
-    'injector', ['LayerwiseProjection', 'EndToEndProjection']
+    'injector',
+    [
+        'LayerwiseProjection',
+        'EndToEndProjection',
+        'LayerwiseToken',
+        'EndToEndToken',
+        'LayerwiseCrossAttention',
+        'LayerwiseCrossAttentionFFN',
+    ],
 )
 @pytest.mark.parametrize(
     ('batch', 'size'), [(2, (32, 32)), (1, (20, 36)), (1, (24, 8))]

@@ -36,3 +36,27 @@ def test_text_of_the_encoders_width_is_not_mapped():
     text = torch.randn(2, 4, 8)
     assert injector.adapt(text) is text
     assert not list(injector.adapter.parameters())
+
+
+@pytest.mark.parametrize('name', ['LayerwiseToken', 'EndToEndToken'])
+def test_longer_text_than_static_tokens_names_the_config_key(name):
+    injector = build(name, num_tokens=5)
+    injector.adapt(torch.zeros(1, 5, 8))
+    with pytest.raises(
+        ValueError, match=f'at most 5.*7.*num_tokens of {name}'
+    ):
+        injector.adapt(torch.zeros(1, 7, 8))
+
+
+def test_inner_width_must_fit_the_heads():
+    with pytest.raises(ValueError, match='inner_dims'):
+        build('LayerwiseCrossAttention', inner_dims=9, num_heads=2)
+
+
+def test_unknown_variant_lists_the_known_ones():
+    cfg = dict(type='mmdit.SAMViT', text_injector=dict(type='Telepathy'))
+    with (
+        torch.device('meta'),
+        pytest.raises(ValueError, match='Telepathy.*LayerwiseProjection'),
+    ):
+        MODELS.build(cfg)
