@@ -20,7 +20,8 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
     Padding comes after normalisation, so that it is exactly 0. Each data
     sample learns ``padding_size`` (left, right, top, bottom), which
     MMSegmentation's ``postprocess_result`` takes off again, ``pad_shape`` and
-    ``batch_input_shape``. In training the mask is padded alike; in testing it
+    ``batch_input_shape``; the points of its ``prompts``, where there are any,
+    move along. In training the mask is padded alike; in testing it
     stays as it is, at the size of the original image.
 
     Args:
@@ -108,6 +109,13 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
                 batch_input_shape=self.size,
             )
         )
+        if 'prompts' in sample:
+            left, _, top, _ = padding
+            prompts = sample.prompts.clone()
+            prompts.points = prompts.points + prompts.points.new_tensor(
+                [left, top]
+            )
+            sample.prompts = prompts
 
 
 def _pad_mask(

@@ -7,6 +7,7 @@ from .formatting import PackReferSegInputs
 from .geometry import ReferFlip
 from .loading import LoadReferImage, LoadReferMask
 from .photometric import ReferColorJitter, ReferGaussianBlur
+from .prompts import SamplePrompts
 
 __all__ = [
     'LoadReferImage',
@@ -15,4 +16,5 @@ __all__ = [
     'ReferColorJitter',
     'ReferFlip',
     'ReferGaussianBlur',
+    'SamplePrompts',
 ]

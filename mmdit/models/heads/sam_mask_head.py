@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from mmdit.registry import MODELS
 
-# Parts of SAM that text-only, single-mask decoding never reads. They keep
-# SAM's weights but do not train, so that DDP finds every trainable parameter.
-UNUSED_PARTS = (
+# Parts of SAM that decoding a single mask never reads, or reads for points and
+# boxes only. They keep SAM's weights but do not train, so that DDP finds every
+# trainable parameter.
+POINT_PARTS = (
     'prompt_encoder.point_embeddings',
     'prompt_encoder.not_a_point_embed',
+)
+UNUSED_PARTS = (
     'prompt_encoder.mask_downscaling',
     'mask_decoder.output_hypernetworks_mlps.1',
     'mask_decoder.output_hypernetworks_mlps.2',
@@ -26,19 +29,22 @@ UNUSED_PARTS = (
 
 @MODELS.register_module()
 class SAMMaskHead(BaseModule):
-    """Decode a mask from image features and text tokens.
+    """Decode a mask from image features and text, points or boxes.
 
     Text is projected to SAM's sparse prompts (REFERENCE: Linear(D -> T)); the
     first mask token gives the single mask.
 
     Args:
-        text_dims: Width D of the text tokens. Filled in by the segmentor.
+        text_dims: Width D of the text tokens, None without a text encoder.
+            Filled in by the segmentor.
         embed_dims: Decoder width T, equal to the features' channels.
         num_layers: Depth of the two-way transformer. Layers beyond SAM's two
             start from random weights (the paper's "+2/4 decoder layers").
         num_heads: Heads of its attention.
         mlp_dims: Hidden width of its MLPs.
         mask_in_channels: Channels of SAM's mask prompt encoder.
+        train_points: Whether SAM's embeddings of points and boxes train; every
+            training item then needs such a prompt (``SamplePrompts``).
         threshold: A pixel belongs to the mask where its probability exceeds
             this.
         align_corners: How logits are upsampled; the authors use True, SAM
@@ -51,12 +57,13 @@ class SAMMaskHead(BaseModule):
 
     def __init__(
         self,
-        text_dims: int = 768,
+        text_dims: int | None = 768,
         embed_dims: int = 256,
         num_layers: int = 2,
         num_heads: int = 8,
         mlp_dims: int = 2048,
         mask_in_channels: int = 16,
+        train_points: bool = False,
         threshold: float = 0.35,
         align_corners: bool = False,
         loss_decode: dict | list[dict] | None = None,
@@ -79,7 +86,10 @@ class SAMMaskHead(BaseModule):
         self.embed_dims = embed_dims
         self.threshold = threshold
         self.align_corners = align_corners
-        self.text_proj = nn.Linear(text_dims, embed_dims)
+        self.train_points = train_points
+        self.text_proj: nn.Linear | None = None
+        if text_dims is not None:
+            self.text_proj = nn.Linear(text_dims, embed_dims)
         # The sizes given here concern point, box and mask prompts only.
         self.prompt_encoder = PromptEncoder(
             embed_dim=embed_dims,
@@ -97,7 +107,7 @@ class SAMMaskHead(BaseModule):
             ),
             iou_head_hidden_dim=embed_dims,
         )
-        for part in UNUSED_PARTS:
+        for part in UNUSED_PARTS + (() if train_points else POINT_PARTS):
             self.get_submodule(part).requires_grad_(False)
         if loss_decode is None:
             loss_decode = dict(
@@ -114,8 +124,10 @@ class SAMMaskHead(BaseModule):
     def forward(
         self,
         feats: tuple[Tensor, ...],
-        text: Tensor,
+        text: Tensor | None = None,
         text_mask: Tensor | None = None,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Decode low-resolution logits.
 
@@ -125,15 +137,45 @@ class SAMMaskHead(BaseModule):
             text: (B, L, D) text tokens.
             text_mask: (B, L) bool. Padded positions become SAM's own padding
                 token; None decodes them like words, as the authors do.
+            points: (B, P, 2) x and y, 0 to 1 over the padded input.
+            labels: (B, P) SAM's labels: 1 and 0 for points inside and
+                outside, 2 and 3 for a box's corners, -1 for padding.
 
         Returns:
             (B, 1, 4H, 4W) logits.
         """
+        sparse = []
+        if text is not None:
+            sparse.append(self._embed_text(text, text_mask))
+        if points is not None and labels is not None:
+            sparse.append(self._embed_points(points, labels))
+        return self.decode(feats[-1], torch.cat(sparse, dim=1))
+
+    def _embed_text(self, text: Tensor, mask: Tensor | None) -> Tensor:
+        """Project (B, L, D) text to (B, L, T) sparse prompts."""
+        assert self.text_proj is not None
         sparse = self.text_proj(text)
-        if text_mask is not None:
+        if mask is not None:
             padding = self.prompt_encoder.not_a_point_embed.weight
-            sparse = torch.where(text_mask[..., None], sparse, padding)
-        return self.decode(feats[-1], sparse)
+            sparse = torch.where(mask[..., None], sparse, padding)
+        return sparse
+
+    def _embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
+        """Embed (B, P, 2) points and their labels as (B, P, T).
+
+        ``PromptEncoder`` does the same, for images of one fixed size.
+        """
+        encoder = self.prompt_encoder
+        kinds = torch.cat(
+            [encoder.not_a_point_embed.weight]
+            + [kind.weight for kind in encoder.point_embeddings]
+        )
+        with torch.autocast(points.device.type, enabled=False):
+            place = encoder.pe_layer.forward_with_coords(
+                points.float(), (1, 1)
+            )
+        place = torch.where((labels == -1)[..., None], 0, place)
+        return place + kinds[labels + 1]
 
     def decode(self, image: Tensor, sparse: Tensor) -> Tensor:
         """Run SAM's decoder on B images with one prompt set each.

@@ -99,3 +99,36 @@ def test_losses_of_one_name_are_added():
     torch.testing.assert_close(
         head.loss(logits, labels)['loss_mask'], 3 * once
     )
+
+
+POINTS = torch.tensor([[[3.0, 7.0], [20.0, 5.0]], [[2.0, 2.0], [30.0, 40.0]]])
+LABELS = torch.tensor([[1, -1], [2, 3]])
+SIZE = (48, 64)  # height, width in pixels
+
+
+@torch.no_grad()
+def test_points_and_boxes_are_embedded_as_sam_does():
+    head = build()
+    feats = (torch.randn(2, 32, 3, 4),)
+    encoder = head.prompt_encoder
+    encoder.input_image_size = SIZE
+    # SAM itself pads a lone point, and a box comes without any.
+    point, _ = encoder((POINTS[:1, :1], LABELS[:1, :1]), None, None)
+    box, _ = encoder(None, POINTS[1:].flatten(1), None)
+    expected = head.decode(feats[0], torch.cat([point, box]))
+    height, width = SIZE
+    points = (POINTS + 0.5) / torch.tensor([width, height])
+    got = head(feats, points=points, labels=LABELS)
+    torch.testing.assert_close(got, expected)
+
+
+def test_points_train_where_they_are_asked_for():
+    names = {n for n, p in build().named_parameters() if p.requires_grad}
+    head = build(train_points=True)
+    more = {n for n, p in head.named_parameters() if p.requires_grad} - names
+    kinds = {f'prompt_encoder.point_embeddings.{i}.weight' for i in range(4)}
+    assert more == {*kinds, 'prompt_encoder.not_a_point_embed.weight'}
+
+
+def test_without_text_there_is_nothing_to_project_it():
+    assert build(text_dims=None).text_proj is None

@@ -1,11 +1,11 @@
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
-from mmengine.structures import PixelData
+from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from mmdit.models.heads.sam_mask_head import UNUSED_PARTS
+from mmdit.models.heads.sam_mask_head import POINT_PARTS, UNUSED_PARTS
 from mmdit.registry import MODELS
 
 EXPRESSIONS = ['red circle', 'the big blue square on the left']
@@ -38,7 +38,15 @@ def run(model, data, mode, training=False):
 
 
 KEY_BIASES = ('k_proj.bias', 'key.bias')
-INJECTORS = [None, 'LayerwiseProjection', 'EndToEndProjection']
+INJECTORS = [
+    None,
+    'LayerwiseProjection',
+    'EndToEndProjection',
+    'LayerwiseToken',
+    'EndToEndToken',
+    'LayerwiseCrossAttention',
+    'LayerwiseCrossAttentionFFN',
+]
 
 
 @pytest.mark.parametrize('injector', INJECTORS)
@@ -68,7 +76,8 @@ def test_every_trainable_parameter_gets_a_gradient(
             without.add(name)
     # A constant added to all keys does not change a softmax.
     assert [n for n in without if not n.endswith(KEY_BIASES)] == []
-    heads = tuple(f'decode_head.{part}' for part in UNUSED_PARTS)
+    parts = UNUSED_PARTS + POINT_PARTS
+    heads = tuple(f'decode_head.{part}' for part in parts)
     assert frozen and all(n.startswith(heads) for n in frozen)
 
 
@@ -164,3 +173,83 @@ def test_mmengine_refuses_a_checkpoint_of_another_size(
     other = MODELS.build(tiny_segmentor)
     with pytest.raises(ValueError, match=match):
         load_checkpoint(other, path)
+
+
+def with_points(data, labels=(1, -1)):
+    """Give every item of a batch a point and padding."""
+    for sample in data['data_samples']:
+        sample.prompts = InstanceData(
+            points=torch.tensor([[6.0, 9.0], [0.0, 0.0]]),
+            labels=torch.tensor(labels),
+        )
+    return data
+
+
+@pytest.fixture
+def prompted(tiny_segmentor):
+    """A segmentor without text, which trains with points and boxes."""
+    tiny_segmentor['text_encoder'] = None
+    tiny_segmentor['backbone']['text_injector'] = None
+    tiny_segmentor['decode_head']['train_points'] = True
+    torch.manual_seed(0)
+    return MODELS.build(tiny_segmentor)
+
+
+def test_points_train_without_text(prompted):
+    data = with_points(make_data())
+    data['data_samples'][0].prompts.labels = torch.tensor([2, 3])
+    run(prompted, data, 'loss', training=True)['loss_mask'].backward()
+    without = [
+        name
+        for name, parameter in prompted.named_parameters()
+        if parameter.requires_grad
+        and (parameter.grad is None or not parameter.grad.any())
+    ]
+    # No point lies outside: label 0 is not in the batch.
+    assert [n for n in without if not n.endswith(KEY_BIASES)] == [
+        'decode_head.prompt_encoder.point_embeddings.0.weight'
+    ]
+
+
+def test_points_move_with_the_padding(prompted):
+    """The same pixels, padded by the file or by the preprocessor."""
+    prompted.eval()
+    padded, wide = with_points(make_data(['a'])), with_points(make_data(['a']))
+    image = padded['inputs'][0]
+    mean = torch.tensor([123.675, 116.28, 103.53]).flip(0)[:, None, None]
+    wide['inputs'] = [mean.expand(3, 32, 32).clone()]
+    wide['inputs'][0][:, :, 6:26] = image
+    wide['data_samples'][0].prompts.points += torch.tensor([6.0, 0.0])
+    wide['data_samples'][0].set_metainfo(dict(img_shape=(32, 32)))
+    with torch.no_grad():
+        one, other = (run(prompted, data, 'tensor') for data in (padded, wide))
+    torch.testing.assert_close(one, other)
+    assert padded['data_samples'][0].prompts.points[0].tolist() == [6, 9]
+
+
+def test_points_may_accompany_the_words(tiny_segmentor):
+    model = MODELS.build(tiny_segmentor).eval()
+    data = make_data()
+    with torch.no_grad():
+        words = run(model, data, 'tensor')
+        both = run(model, with_points(data), 'tensor')
+        nowhere = run(model, with_points(data, (0, -1)), 'tensor')
+    assert words.shape == both.shape
+    assert not torch.allclose(words, both)
+    assert not torch.allclose(nowhere, both)
+
+
+def test_missing_points_are_named(prompted):
+    data = make_data()
+    with pytest.raises(ValueError, match='0 of 2 .*SamplePrompts'):
+        run(prompted, data, 'loss', training=True)
+    with_points(data)
+    del data['data_samples'][1].prompts
+    with pytest.raises(ValueError, match='1 of 2 .*SamplePrompts'):
+        run(prompted, data, 'loss', training=True)
+
+
+def test_an_injector_without_text_is_refused(tiny_segmentor):
+    tiny_segmentor['text_encoder'] = None
+    with pytest.raises(ValueError, match='text_injector needs'):
+        MODELS.build(tiny_segmentor)
