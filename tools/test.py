@@ -7,14 +7,16 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from mmdit.checkpoints.files import URL_SCHEMES
 from mmdit.engine.distributed import prepare_launcher
+from mmdit.engine.loading import use_safe_loading
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line, with MMSegmentation's flags."""
     parser = argparse.ArgumentParser(description='Test (and eval) a model')
     parser.add_argument('config', help='test config file path')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file, directory or URL')
     parser.add_argument('--work-dir', help='the dir to save logs')
     parser.add_argument(
         '--out',
@@ -66,10 +68,14 @@ def main() -> None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    if not Path(args.checkpoint).is_file():
+    if not (
+        args.checkpoint.startswith(URL_SCHEMES)
+        or Path(args.checkpoint).exists()
+    ):
         raise SystemExit(
             f'checkpoint {args.checkpoint!r} does not exist; give the path of '
-            'a .pth file that tools/train.py wrote'
+            'a .pth file that tools/train.py wrote, or any other file, '
+            'directory or URL that docs/checkpoints.md describes'
         )
     cfg.load_from = args.checkpoint
     if args.out is not None:
@@ -82,6 +88,7 @@ def main() -> None:
             show_dir=args.show_dir,
         )
     prepare_launcher(cfg)
+    use_safe_loading()
     Runner.from_cfg(cfg).test()
 
 

@@ -9,6 +9,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmdit.engine.distributed import prepare_launcher
+from mmdit.engine.loading import use_safe_loading
 
 
 def parse_args() -> argparse.Namespace:
@@ -76,6 +77,7 @@ def main() -> None:
         use_amp(cfg)
     cfg.resume = args.resume
     prepare_launcher(cfg)
+    use_safe_loading()
     Runner.from_cfg(cfg).train()
 
 

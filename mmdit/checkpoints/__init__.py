@@ -1,5 +1,5 @@
 """Foreign checkpoints: one rename table per source, loaded strictly."""
 
-from .sam import SAMPretrained
+from .pretrained import SAMPretrained
 
 __all__ = ['SAMPretrained']

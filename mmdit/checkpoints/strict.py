@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mmengine.logging import print_log
 from torch import Tensor, nn
+
+from .sources import SOURCES, find_source, strip_module, to_mmdit
 
 SHOWN = 8
 
@@ -44,6 +47,32 @@ def find_mismatches(
     return lines
 
 
+def adapt_state_dict(
+    module: nn.Module, state_dict: dict, prefix: str, *_: Any
+) -> None:
+    """Rename a foreign state dict, in place, before it is loaded.
+
+    To be registered with ``register_load_state_dict_pre_hook`` before
+    :func:`check_state_dict`. PyTorch and MMEngine load from the dict that
+    their hooks leave behind, and both load from a copy of the caller's.
+    """
+    given = strip_module(_below(prefix, state_dict))
+    source = find_source(given)
+    if source is None:
+        return  # left to the strict check, which names the keys
+    if source != 'mmdit':
+        renamed = to_mmdit(given, source)[1]
+        lines = [
+            f'renamed the keys of {SOURCES[source].title}',
+            *renamed.describe_dropped(),
+        ]
+        print_log('; '.join(lines), logger='current')
+        given = renamed.state_dict
+    for key in [key for key in state_dict if key.startswith(prefix)]:
+        del state_dict[key]
+    state_dict.update({prefix + key: value for key, value in given.items()})
+
+
 def check_state_dict(
     module: nn.Module, state_dict: dict, prefix: str, *_: Any
 ) -> None:
@@ -52,15 +81,22 @@ def check_state_dict(
     To be registered with ``register_load_state_dict_pre_hook``; MMEngine's
     own loading calls it too.
     """
-    given = {
+    lines = find_mismatches(module.state_dict(), _below(prefix, state_dict))
+    if lines:
+        raise ValueError(
+            f'the checkpoint does not fit this {type(module).__name__}; load '
+            'it with the config that it was trained with (arch, '
+            'text_encoder, text_injector and decode_head must be the same). '
+            "To start training from SAM's weights, give them to "
+            "init_cfg=dict(type='mmdit.SAMPretrained', checkpoint=...) "
+            'instead of load_from:\n  ' + '\n  '.join(lines)
+        )
+
+
+def _below(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take the part of a state dict below ``prefix``, without it."""
+    return {
         key.removeprefix(prefix): value
         for key, value in state_dict.items()
         if key.startswith(prefix)
     }
-    lines = find_mismatches(module.state_dict(), given)
-    if lines:
-        raise ValueError(
-            f'the checkpoint does not fit this {type(module).__name__}; test '
-            'it with the config that it was trained with (arch, text_encoder '
-            'and decode_head must be the same):\n  ' + '\n  '.join(lines)
-        )

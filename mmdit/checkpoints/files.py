@@ -1,0 +1,149 @@
+"""Read checkpoints from files, directories and URLs, never running code."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from mmengine.dist import barrier, is_main_process
+from torch import Tensor
+
+from .safe_globals import load_pickle
+
+URL_SCHEMES = ('http://', 'https://')
+SHOWN = 8
+HF_FILES = ('model.safetensors', 'pytorch_model.bin')
+
+
+def read_checkpoint(location: str, map_location: Any = 'cpu') -> dict:
+    """Read a checkpoint; its tensors are below ``state_dict``.
+
+    Args:
+        location: A ``.safetensors`` file, any file of ``torch.save``, a
+            directory as ``transformers`` writes it, or the URL of a file.
+        map_location: Device of the tensors, as of ``torch.load``.
+    """
+    if location.startswith(URL_SCHEMES):
+        path = download(location)
+    else:
+        path = Path(location).expanduser()
+    if path.is_dir():
+        loaded: Any = _read_directory(path)
+    elif path.is_file():
+        loaded = _read_file(path, map_location)
+    else:
+        raise FileNotFoundError(
+            f'checkpoint {location!r} does not exist; give a file, a '
+            'directory as transformers writes it, or a URL. SAM is at '
+            'https://github.com/facebookresearch/segment-anything'
+            '#model-checkpoints'
+        )
+    return _with_state_dict(loaded, location)
+
+
+def read_state_dict(location: str) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint alone."""
+    return read_checkpoint(location)['state_dict']
+
+
+def download(url: str) -> Path:
+    """Fetch a file into PyTorch's cache, once per machine."""
+    name = Path(urlparse(url).path).name
+    if name in HF_FILES:
+        # Every model of a hub calls its file so.
+        name = f'{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}'
+    path = Path(torch.hub.get_dir()) / 'checkpoints' / name
+    if is_main_process():
+        _fetch(url, path)
+    barrier()
+    _fetch(url, path)
+    return path
+
+
+def _fetch(url: str, path: Path) -> None:
+    """Download ``url`` unless ``path`` is there."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path))
+
+
+def _read_file(path: Path, map_location: Any = 'cpu') -> Any:
+    """Read one file."""
+    if path.suffix == '.safetensors':
+        return _read_safetensors(path)
+    return load_pickle(path, map_location)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read a ``.safetensors`` file."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise ImportError(
+            f"{path} needs 'safetensors'; run: pip install safetensors"
+        ) from error
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(
+            f'{path} cannot be read as safetensors: its download is '
+            f'incomplete or it is another kind of file ({error})'
+        ) from error
+
+
+def _read_directory(path: Path) -> dict[str, Tensor]:
+    """Read a directory as ``transformers`` writes it, also in shards."""
+    for name in HF_FILES:
+        if (path / name).is_file():
+            return _read_file(path / name)
+        if (path / f'{name}.index.json').is_file():
+            return _read_shards(path / f'{name}.index.json')
+    raise FileNotFoundError(
+        f'{path} holds no {" or ".join(HF_FILES)}, nor their .index.json; '
+        'give the directory that save_pretrained or a download wrote, or a '
+        'file'
+    )
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    """Read the files that an index names."""
+    weight_map: dict[str, str] = json.loads(index.read_text())['weight_map']
+    state_dict: dict[str, Tensor] = {}
+    for name in sorted(set(weight_map.values())):
+        shard = index.parent / name
+        if Path(name).name != name or not shard.is_file():
+            raise FileNotFoundError(
+                f'{index} names the file {name!r}, which is not beside it; '
+                'download every shard'
+            )
+        state_dict |= _read_file(shard)
+    absent = [key for key in weight_map if key not in state_dict]
+    if absent:
+        raise ValueError(
+            f'{index} says that its files hold {absent[0]} (and '
+            f'{len(absent) - 1} others), but they do not; download them again'
+        )
+    return state_dict
+
+
+def _with_state_dict(loaded: Any, location: str) -> dict:
+    """Put a bare state dict below ``state_dict``; check what is there."""
+    given = loaded
+    if isinstance(loaded, dict):
+        given = loaded.get('state_dict', loaded)
+    if not isinstance(given, dict) or not given:
+        raise ValueError(
+            f'{location} holds {type(given).__name__} where tensors by name '
+            'were expected: a state dict, alone or below state_dict'
+        )
+    for key, value in given.items():
+        if not isinstance(value, Tensor):
+            raise ValueError(
+                f'{location} holds {type(value).__name__} at {key!r}, '
+                'expected a tensor: a checkpoint is a state dict, alone or '
+                f'below state_dict; its keys are {list(loaded)[:SHOWN]}'
+            )
+    return loaded if given is not loaded else dict(state_dict=loaded)

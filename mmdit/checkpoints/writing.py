@@ -1,0 +1,90 @@
+"""Write state dicts as files or directories, whole or not at all."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
+
+
+def check_destination(path: Path, target: str, overwrite: bool) -> None:
+    """Refuse a path that cannot or must not be written.
+
+    Args:
+        path: A file, or for 'hf-sam' also a directory.
+        target: Kind of checkpoint to be written.
+        overwrite: Whether an existing file may be replaced.
+    """
+    if path.suffix not in (*TORCH_SUFFIXES, '.safetensors') and (
+        target != 'hf-sam' or path.suffix
+    ):
+        raise ValueError(
+            f'cannot tell what to write to {path}: expected a name that '
+            f'ends with .safetensors or {", ".join(TORCH_SUFFIXES)}, or for '
+            'hf-sam the name of a directory, without a suffix'
+        )
+    taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if taken and not overwrite:
+        raise FileExistsError(
+            f'{path} exists; give --overwrite to replace it, or another name'
+        )
+
+
+def write_file(
+    path: Path, state_dict: dict[str, Tensor], wrapper: dict | None
+) -> None:
+    """Write a ``.safetensors`` file or one of ``torch.save``.
+
+    Args:
+        path: Its suffix decides.
+        state_dict: What to write.
+        wrapper: What to put beside ``state_dict``; None writes it bare. A
+            ``.safetensors`` file is always bare.
+    """
+    if path.suffix == '.safetensors':
+        from safetensors.torch import save
+
+        # save_file would make the file readable for its owner alone.
+        content = save(_without_sharing(state_dict), {'format': 'pt'})
+        _replace(path, lambda to: to.write_bytes(content))
+        return
+    whole: Any = state_dict
+    if wrapper is not None:
+        whole = dict(state_dict=state_dict, **wrapper)
+    _replace(path, lambda to: torch.save(whole, to))
+
+
+def _without_sharing(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors that share memory, which safetensors does not store."""
+    seen: set[int] = set()
+    out = {}
+    for key, value in state_dict.items():
+        value = value.detach().contiguous()
+        place = value.untyped_storage().data_ptr()
+        out[key] = value.clone() if place in seen else value
+        seen.add(place)
+    return out
+
+
+def write_hf_directory(
+    path: Path, state_dict: dict[str, Tensor], config: Any
+) -> None:
+    """Write ``model.safetensors`` and ``config.json``."""
+    path.mkdir(parents=True, exist_ok=True)
+    write_file(path / 'model.safetensors', state_dict, None)
+    config.save_pretrained(path)
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside ``path`` first: a crash leaves no half of a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.part')
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

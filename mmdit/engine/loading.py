@@ -1,0 +1,69 @@
+"""Checkpoints that MMEngine reads, without running code from them.
+
+MMEngine's own loader falls back to unpickling anything where safe loading
+fails. ``load_from``, ``--resume`` and ``init_cfg=dict(type='Pretrained')`` all
+pass through its ``CheckpointLoader``.
+"""
+
+from typing import Any
+
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import get_torchvision_models
+
+from mmdit.checkpoints.files import URL_SCHEMES, read_checkpoint
+
+TORCHVISION = ('torchvision://', 'modelzoo://')
+# Written as MMEngine registers them, so that its loaders are replaced.
+OTHER_SCHEMES = (
+    'pavi://',
+    r'(\S+\:)?s3://',
+    r'(\S+\:)?petrel://',
+    'open-mmlab://',
+    'openmmlab://',
+    'mmcls://',
+)
+
+
+def use_safe_loading() -> None:
+    """Let MMEngine read tensors and plain data only, from here on.
+
+    Also adds what :func:`read_checkpoint` knows: ``.safetensors`` and
+    directories as ``transformers`` writes them.
+    """
+    for schemes, loader in (
+        ('', load_from_local),
+        (URL_SCHEMES, load_from_http),
+        (TORCHVISION, load_from_torchvision),
+        (OTHER_SCHEMES, load_from_elsewhere),
+    ):
+        CheckpointLoader.register_scheme(schemes, loader, force=True)
+
+
+def load_from_local(filename: str, map_location: Any = 'cpu') -> dict:
+    """Read a file or directory."""
+    return read_checkpoint(filename, map_location)
+
+
+def load_from_http(filename: str, map_location: Any = 'cpu') -> dict:
+    """Read a URL."""
+    return read_checkpoint(filename, map_location)
+
+
+def load_from_torchvision(filename: str, map_location: Any = 'cpu') -> dict:
+    """Read a model of torchvision by its name, such as ``resnet50``."""
+    models = get_torchvision_models()
+    name = filename.partition('://')[2]
+    if name not in models:
+        raise KeyError(
+            f'{filename}: torchvision has no model {name!r}; known names '
+            f'start with {", ".join(sorted(models)[:5])}'
+        )
+    return read_checkpoint(models[name], map_location)
+
+
+def load_from_elsewhere(filename: str, map_location: Any = 'cpu') -> dict:
+    """Refuse a scheme whose loader in MMEngine would unpickle anything."""
+    raise ValueError(
+        f'checkpoint {filename!r} is at a place that cannot be read safely; '
+        'download it and give its path, or give an http(s) URL'
+    )
