@@ -1,14 +1,26 @@
-"""Every config under configs/ builds; adding one adds its test."""
+"""Every config under configs/ builds, trains, scores and comes back.
+
+Adding a config adds its tests.
+"""
 
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
 
-from mmdit.registry import HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
+from mmdit.registry import (
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    TRANSFORMS,
+    VISUALIZERS,
+)
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(
@@ -16,26 +28,40 @@ CONFIGS = sorted(
     for path in (ROOT / 'configs').rglob('*.py')
     if '_base_' not in path.parts
 )
+FROZEN = [name for name in CONFIGS if '-frozen' in name]
+SIZE = (32, 32)
+WORDS = 'left box the on right thing two pieces big square moon a'
 
 
 @pytest.fixture
-def vocabulary(tmp_path):
-    """Configs name vocabularies by paths of data that need not be here."""
+def load(tmp_path):
+    """Load a config by name, with BERT and vocabulary that are here.
+
+    Configs name vocabularies by paths of data that need not be here.
+    """
     vocab = tmp_path / 'vocab.txt'
-    vocab.write_text('[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nred\n')
-    return str(vocab)
+    special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
+    vocab.write_text('\n'.join([*special, *WORDS.split()]) + '\n')
+
+    def load(name):
+        cfg = Config.fromfile(ROOT / 'configs' / name)
+        init_default_scope(cfg.default_scope)
+        cfg.model.pop('init_cfg', None)
+        text_encoder = cfg.model.text_encoder
+        if text_encoder is not None:
+            text_encoder.vocab_file = str(vocab)
+            if text_encoder.get('pretrained'):
+                # BERT-base's own sizes are the defaults of its config.
+                text_encoder.pop('pretrained')
+                text_encoder.config = dict()
+        return cfg
+
+    return load
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_config_builds_at_full_size(name, vocabulary):
-    cfg = Config.fromfile(ROOT / 'configs' / name)
-    init_default_scope(cfg.default_scope)
-    text_encoder = cfg.model.text_encoder
-    if text_encoder.get('pretrained'):
-        # BERT-base's own sizes are the defaults of its config.
-        text_encoder.pop('pretrained')
-        text_encoder.config = dict()
-    text_encoder.vocab_file = vocabulary
+def test_config_builds_at_full_size(name, load):
+    cfg = load(name)
     with torch.device('meta'):
         model = MODELS.build(cfg.model)
     build_optim_wrapper(model, cfg.optim_wrapper)
@@ -47,6 +73,116 @@ def test_config_builds_at_full_size(name, vocabulary):
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         HOOKS.build(hook)
     assert cfg.visualizer.type in VISUALIZERS
+
+
+def shrink(cfg, data_root):
+    """Keep what a config says, at widths of a few thousand parameters."""
+    model = cfg.model
+    model.data_preprocessor.size = SIZE
+    if model.text_encoder is not None:
+        model.text_encoder.config = dict(
+            hidden_size=24,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=24,
+        )
+    model.backbone.update(
+        arch=dict(embed_dims=16, depth=3, num_heads=2, global_blocks=(1,)),
+        patch_size=8,
+        pretrain_size=64,
+        window_size=3,
+        out_channels=32,
+    )
+    injector = model.backbone.get('text_injector')
+    if injector is not None and 'Cross' in injector.type:
+        injector.update(inner_dims=8, num_heads=2)
+    model.decode_head.update(embed_dims=32, num_heads=2, mlp_dims=32)
+    for loader in ('train', 'val', 'test'):
+        dataset = cfg[f'{loader}_dataloader'].dataset
+        dataset.data_root = str(data_root)
+        resized = False
+        for transform in dataset.pipeline:
+            if transform.type == 'Resize':
+                transform.scale, resized = SIZE, True
+            if transform.type == 'RandomChoiceResize':
+                transform.scales, resized = [SIZE, (24, 24)], True
+        if not resized:
+            # The truth is resized with the image in training only.
+            resize = dict(type='Resize', scale=SIZE, keep_ratio=True)
+            dataset.pipeline.insert(2 if loader == 'train' else 1, resize)
+    return cfg
+
+
+def train(cfg, model, steps=1):
+    """Take optimizer steps on the first items of the training split."""
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    batch = pseudo_collate([dataset[i] for i in range(min(2, len(dataset)))])
+    model.train()
+    for _ in range(steps):
+        losses = model.train_step(batch, wrapper)
+    return losses
+
+
+def evaluate(cfg, model):
+    """Score the validation split, in batches of one."""
+    dataset = DATASETS.build(cfg.val_dataloader.dataset)
+    metric = METRICS.build(cfg.val_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    model.eval()
+    masks = []
+    with torch.no_grad():
+        for item in dataset:
+            samples = model.val_step(pseudo_collate([item]))
+            masks += [sample.seg_logits.data for sample in samples]
+            metric.process(None, [sample.to_dict() for sample in samples])
+    return metric.evaluate(len(dataset)), masks
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_config_trains_scores_and_comes_back(name, load, tiny_data, tmp_path):
+    cfg = shrink(load(name), tiny_data)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    losses = train(cfg, model)
+    assert losses['loss'].isfinite() and losses['loss'] > 0
+    metrics, masks = evaluate(cfg, model)
+    assert 0 <= metrics['mIoU'] <= 100
+    path = str(tmp_path / 'model.pth')
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    other = MODELS.build(cfg.model)
+    load_checkpoint(other, path)
+    again, same = evaluate(cfg, other)
+    assert again == metrics
+    assert all(map(torch.equal, masks, same))
+
+
+@pytest.mark.parametrize('name', FROZEN)
+def test_frozen_rows_leave_the_frozen_parts_alone(name, load, tiny_data):
+    cfg = shrink(load(name), tiny_data)
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    train(cfg, model, steps=3)
+    after = model.state_dict()
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    injected = {k for k in before if k.startswith('backbone.text_injector.')}
+    encoder = {k for k in before if k.startswith('backbone.')} - injected
+    text = {k for k in before if k.startswith('text_encoder.')}
+    assert not moved & encoder
+    assert injected <= moved
+    assert {k for k in moved if k.startswith('decode_head.text_proj.')}
+    frozen_text = '-frozen-text' in name
+    assert bool(moved & text) != frozen_text
+    for key, module in model.named_modules():
+        is_frozen = key.startswith('backbone.') and not key.startswith(
+            'backbone.text_injector'
+        )
+        if key.startswith('text_encoder.'):
+            is_frozen = frozen_text
+        if key.startswith(('backbone.', 'text_encoder.')):
+            assert module.training != is_frozen, key
 
 
 def test_ldit_follows_the_papers_recipe():

@@ -1,8 +1,8 @@
 # SAM without text: points and boxes sampled from the truth. The other configs
-# of this folder start from what it learns, as the paper's start from SAM.
+# of these scenes start from what it learns, as the paper's start from SAM.
 _base_ = [
     '../_base_/models/sam-vit-tiny.py',
-    '../_base_/datasets/synthref_64x64.py',
+    '../_base_/datasets/synthref-crowded_64x64.py',
     '../_base_/schedules/adamw_quick.py',
     '../_base_/default_runtime.py',
 ]

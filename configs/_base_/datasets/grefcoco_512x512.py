@@ -1,0 +1,9 @@
+# gRefCOCO at 512 px: expressions may name several things, or nothing.
+_base_ = './refcoco_512x512.py'
+dataset = dict(type='GRefCOCODataset', dataset='grefcoco')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = val_dataloader
+# GRES's convention: a mask of fewer than 50 pixels says "nothing".
+val_evaluator = dict(generalized=True, min_pixels=50)
+test_evaluator = val_evaluator

@@ -1,0 +1,6 @@
+# RefCLEF (ReferIt), split by UNC, at 512 px.
+_base_ = './refcoco_512x512.py'
+dataset = dict(dataset='refclef', split_by='unc')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = val_dataloader

@@ -1,0 +1,6 @@
+# RefCOCO+, split by UNC, at 512 px.
+_base_ = './refcoco_512x512.py'
+dataset = dict(dataset='refcoco+', split_by='unc')
+train_dataloader = dict(dataset=dataset)
+val_dataloader = dict(dataset=dataset)
+test_dataloader = val_dataloader

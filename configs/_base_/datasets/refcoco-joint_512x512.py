@@ -1,0 +1,18 @@
+# RefCOCO, RefCOCO+ and RefCOCOg trained together, validated on RefCOCO.
+_base_ = './refcoco_512x512.py'
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='JointRefCOCODataset',
+        data_root=_base_.data_root,
+        members=[
+            dict(dataset='refcoco', split_by='unc'),
+            dict(dataset='refcoco+', split_by='unc'),
+            dict(dataset='refcocog', split_by='umd'),
+        ],
+        # Images that any of the three holds out are not trained on.
+        remove_leaks=True,
+        split='train',
+        pipeline=_base_.train_pipeline,
+    )
+)

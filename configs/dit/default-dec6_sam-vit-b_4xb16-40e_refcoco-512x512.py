@@ -1,0 +1,3 @@
+_base_ = './default_sam-vit-b_4xb16-40e_refcoco-512x512.py'
+# SAM's two decoder layers and four more, which start from random weights
+model = dict(decode_head=dict(num_layers=6))

@@ -1,0 +1,2 @@
+_base_ = './ldit-frozen_sam-vit-b_4xb16-40e_refcoco-512x512.py'
+model = dict(text_encoder=dict(frozen=True))

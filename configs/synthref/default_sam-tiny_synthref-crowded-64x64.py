@@ -1,0 +1,32 @@
+# The twin of configs/dit/default_*: every other row edits it, and starts from
+# the same prompt-trained checkpoint.
+_base_ = [
+    '../_base_/models/sam-vit-tiny.py',
+    '../_base_/datasets/synthref-crowded_64x64.py',
+    '../_base_/schedules/adamw_quick.py',
+    '../_base_/default_runtime.py',
+]
+max_iters = 1000
+model = dict(
+    text_encoder=dict(vocab_file='data/synthref-crowded/vocab.txt'),
+    init_cfg=dict(
+        type='mmdit.SAMPretrained',
+        checkpoint='work_dirs/prompts_sam-tiny_synthref-crowded-64x64/'
+        'iter_3000.pth',
+    ),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=50,
+        end=max_iters,
+        eta_min=0,
+    ),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=max_iters, save_best=None)
+)

@@ -1,0 +1,8 @@
+_base_ = './default_sam-tiny_synthref-crowded-64x64.py'
+model = dict(
+    backbone=dict(
+        text_injector=dict(
+            type='EndToEndToken', num_tokens=16, dropout=0.0, zero_init=False
+        )
+    )
+)

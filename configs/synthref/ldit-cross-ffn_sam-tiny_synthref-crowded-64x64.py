@@ -1,0 +1,12 @@
+_base_ = './default_sam-tiny_synthref-crowded-64x64.py'
+model = dict(
+    backbone=dict(
+        text_injector=dict(
+            type='LayerwiseCrossAttentionFFN',
+            dropout=0.0,
+            inner_dims=64,
+            num_heads=4,
+            mlp_dims=256,
+        )
+    )
+)

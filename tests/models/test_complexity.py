@@ -1,0 +1,186 @@
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine.registry import init_default_scope
+from mmengine.structures import BaseDataElement
+from mmseg.structures import SegDataSample
+from torch.utils.flop_counter import FlopCounterMode
+
+from mmdit.models.complexity import count_config, count_model
+from mmdit.registry import MODELS
+
+# Not square, and not a multiple of the windows of 3 patches.
+SIZE = (32, 56)
+INJECTORS = [
+    None,
+    'LayerwiseProjection',
+    'LayerwiseToken',
+    'LayerwiseCrossAttention',
+    'LayerwiseCrossAttentionFFN',
+    'EndToEndProjection',
+    'EndToEndToken',
+]
+
+
+def plain_attention(
+    query, key, value, attn_mask=None, dropout_p=0.0, scale=None, **kwargs
+):
+    """``scaled_dot_product_attention`` as products that can be counted."""
+    scores = query @ key.transpose(-2, -1)
+    scores = scores * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, float('-inf'))
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.softmax(-1) @ value
+
+
+def plain_attend(query, key, value, rel_h, rel_w, key_mask=None):
+    """``attend`` with a bias that is held and added."""
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    bias = (rel_h[..., :, None] + rel_w[..., None, :]).flatten(3)
+    rows = query.shape[2] - bias.shape[2]
+    columns = key.shape[2] - bias.shape[3]
+    scores = scores + F.pad(bias, (columns, 0, rows, 0))
+    if key_mask is not None:
+        scores = scores.masked_fill(~key_mask[:, None, None], float('-inf'))
+    return scores.softmax(-1) @ value
+
+
+def use_plain_attention(monkeypatch):
+    monkeypatch.setattr('mmdit.models.layers.attention.attend', plain_attend)
+    monkeypatch.setattr(F, 'scaled_dot_product_attention', plain_attention)
+
+
+def run(model, prompts=None):
+    sample = SegDataSample(metainfo=dict(expression='the red circle'))
+    if prompts is not None:
+        sample.prompts = prompts
+    images = torch.randn(1, 3, *SIZE, generator=torch.manual_seed(0))
+    with torch.no_grad():
+        return model(images, [sample], mode='tensor')
+
+
+def build(cfg):
+    torch.manual_seed(0)
+    model = MODELS.build(cfg).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def count_by_dispatch(model, *args):
+    """FLOPs of a run by part, as torch's own counter sees them."""
+    with FlopCounterMode(display=False) as counter:
+        run(model, *args)
+    counts = counter.get_flop_counts()
+    flops = {
+        part: sum(counts.get(f'ReferringSegmentor.{part}', {}).values())
+        for part in ('text_encoder', 'backbone', 'decode_head')
+    }
+    assert sum(flops.values()) == counter.get_total_flops()
+    return flops
+
+
+@pytest.mark.parametrize('attention', ['all', 'windowed'])
+@pytest.mark.parametrize('injector', INJECTORS)
+def test_formulas_agree_with_torchs_counter(
+    tiny_segmentor, monkeypatch, injector, attention
+):
+    backbone = tiny_segmentor['backbone']
+    backbone.update(attention=attention, window_size=3)
+    backbone['arch']['global_blocks'] = (1,)
+    backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
+    model = build(tiny_segmentor)
+    expected = run(model)
+    use_plain_attention(monkeypatch)
+    torch.testing.assert_close(run(model), expected, atol=1e-4, rtol=1e-4)
+    flops = count_by_dispatch(model)
+    assert count_config(tiny_segmentor, SIZE).flops == flops
+    assert count_model(model, SIZE).flops == flops
+
+
+def test_points_instead_of_text_are_counted(tiny_segmentor, monkeypatch):
+    tiny_segmentor['text_encoder'] = None
+    tiny_segmentor['backbone']['text_injector'] = None
+    use_plain_attention(monkeypatch)
+    prompts = BaseDataElement(
+        points=torch.ones(1, 2), labels=torch.ones(1).long()
+    )
+    flops = count_by_dispatch(build(tiny_segmentor), prompts)
+    assert count_config(tiny_segmentor, SIZE).flops == flops
+
+
+def test_the_size_is_the_configs_unless_given(tiny_segmentor):
+    assert count_config(tiny_segmentor) == count_config(
+        tiny_segmentor, (32, 32)
+    )
+    assert count_config(tiny_segmentor) != count_config(tiny_segmentor, SIZE)
+
+
+def test_counting_leaves_config_and_model_alone(tiny_segmentor):
+    before = copy.deepcopy(tiny_segmentor)
+    count_config(tiny_segmentor)
+    assert tiny_segmentor == before
+    model = build(tiny_segmentor)
+    count_model(model, SIZE)
+    assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_frozen_parts_do_not_train_but_work(tiny_segmentor):
+    whole = count_config(tiny_segmentor)
+    tiny_segmentor['backbone']['frozen'] = True
+    frozen = count_config(tiny_segmentor)
+    assert frozen.flops == whole.flops
+    assert frozen.parameters == whole.parameters
+    model = build(tiny_segmentor)
+    injector = set(model.backbone.text_injector.parameters())
+    sam = set(model.backbone.parameters()) - injector
+    assert whole.trainable - frozen.trainable == sum(p.numel() for p in sam)
+
+
+def test_bert_base_needs_no_file(tiny_segmentor):
+    tiny_segmentor['backbone']['text_injector'] = None
+    tiny_segmentor['text_encoder'] = None
+    without = count_config(tiny_segmentor)
+    tiny_segmentor['text_encoder'] = dict(
+        type='mmdit.BertTextEncoder', pretrained='bert-base-uncased'
+    )
+    base = count_config(tiny_segmentor)
+    # 109,482,240 as published, less the pooler; and the head's projection.
+    bert = 109_482_240 - 768 * 769 + 32 * 769
+    assert base.parameters - without.parameters == bert
+    layers = 12 * 2 * 20 * (4 * 768**2 + 2 * 768 * 3072 + 2 * 20 * 768)
+    assert base.flops['text_encoder'] == layers
+
+
+def test_a_bert_directory_gives_its_sizes(tiny_segmentor, bert_dir):
+    expected = count_config(tiny_segmentor)
+    tiny_segmentor['text_encoder'] = dict(
+        type='mmdit.BertTextEncoder', pretrained=bert_dir, max_tokens=8
+    )
+    assert count_config(tiny_segmentor) == expected
+
+
+def test_an_unknown_bert_is_refused(tiny_segmentor):
+    tiny_segmentor['text_encoder'] = dict(
+        type='mmdit.BertTextEncoder', pretrained='nobody/bert'
+    )
+    with pytest.raises(ValueError, match='nobody/bert'):
+        count_config(tiny_segmentor)
+
+
+def test_a_part_without_formulas_is_refused(tiny_segmentor):
+    tiny_segmentor['backbone'] = dict(type='mmseg.ResNet', depth=18)
+    with pytest.raises(ValueError, match='backbone.*SAMViT.*ResNet'):
+        count_config(tiny_segmentor)
+
+
+def test_weights_are_not_loaded(tiny_segmentor):
+    init_default_scope('mmdit')
+    tiny_segmentor['init_cfg'] = dict(
+        type='mmdit.SAMPretrained', checkpoint='/nowhere/sam.pth'
+    )
+    count_config(tiny_segmentor)

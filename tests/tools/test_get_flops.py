@@ -1,0 +1,55 @@
+"""tools/analysis_tools/get_flops.py."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DEFAULT = 'default_sam-vit-b_4xb16-40e_refcoco-512x512'
+CONFIG = ROOT / 'configs' / 'dit' / f'{DEFAULT}.py'
+
+
+@pytest.fixture
+def get_flops(monkeypatch, capsys):
+    """Run the tool in this process and return what it prints."""
+    path = ROOT / 'tools' / 'analysis_tools' / 'get_flops.py'
+    spec = importlib.util.spec_from_file_location('get_flops', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
+        tool.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_table_has_one_row_for_each_config(get_flops):
+    header, *rows = get_flops(CONFIG, CONFIG).splitlines()
+    assert header.split()[-2:] == ['total', 'GFLOPs']
+    assert [row.split()[0] for row in rows] == [DEFAULT] * 2
+    assert len({len(line) for line in [header, *rows]}) == 1
+    *parts, total = map(float, rows[0].split()[3:])
+    assert sum(parts) == pytest.approx(total, abs=0.2)
+
+
+def test_markdown_and_another_shape(get_flops):
+    def total(*args):
+        header, line, row = get_flops(CONFIG, '--markdown', *args).splitlines()
+        assert header.count('|') == line.count('|') == row.count('|')
+        return float(row.strip('| ').split('|')[-1])
+
+    assert total('--shape', '512', '512') == total()
+    # Fewer patches, and less than in proportion by attention.
+    assert total('--shape', '256', '512') < total() / 2 + 5
+
+
+def test_what_cannot_be_counted_is_named(get_flops, tmp_path):
+    missing = tmp_path / 'missing.py'
+    with pytest.raises(SystemExit, match='missing.py'):
+        get_flops(missing)
+    with pytest.raises(SystemExit, match='multiples of the patch'):
+        get_flops(CONFIG, '--shape', '500', '512')
