@@ -21,6 +21,15 @@ TINY_REFS = (
     (14, 103, 2, 'val', ['square', 'bright square']),
     (15, 101, 1, 'val', ['pieces']),
 )
+# gRefCOCO's: several annotations, one, or none.
+TINY_GREFS = (
+    (20, [100, 101], 1, 'train', ['everything', 'all  Things']),
+    (21, [-1], 1, 'train', ['the elephant']),
+    (22, 101, 1, 'train', ['right thing']),
+    (23, [102, 103], 2, 'val', ['crowd and square']),
+    (24, [-1], 2, 'val', ['the moon', 'a ghost']),
+    (25, [103], 2, 'val', ['square']),
+)
 
 
 @pytest.fixture(scope='session')
@@ -71,10 +80,10 @@ def _tiny_annotations():
     ]
 
 
-def write_tiny_refer(root, protocol=2):
-    """Write ``refcoco`` with every kind of segmentation below ``root``."""
+def _write_images(root):
+    """Write the images; return their COCO entries."""
     images = root / 'images' / 'train2014'
-    images.mkdir(parents=True)
+    images.mkdir(parents=True, exist_ok=True)
     entries = []
     rng = np.random.default_rng(0)
     for image_id, (height, width) in TINY_SIZES.items():
@@ -84,6 +93,11 @@ def write_tiny_refer(root, protocol=2):
         entries.append(
             dict(id=image_id, height=height, width=width, file_name=name)
         )
+    return entries
+
+
+def _write_instances(root, dataset):
+    """Write images and ``instances.json``; return the data set's folder."""
     annotations = [
         dict(
             id=ann_id,
@@ -95,13 +109,17 @@ def write_tiny_refer(root, protocol=2):
         )
         for ann_id, image_id, segmentation, area in _tiny_annotations()
     ]
-    folder = root / 'refcoco'
-    folder.mkdir()
-    (folder / 'instances.json').write_text(
-        json.dumps(dict(images=entries, annotations=annotations))
-    )
+    content = dict(images=_write_images(root), annotations=annotations)
+    folder = root / dataset
+    folder.mkdir(exist_ok=True)
+    (folder / 'instances.json').write_text(json.dumps(content))
+    return folder
+
+
+def _make_refs(rows):
+    """Return refs in the format of the REFER tool."""
     refs, sent_id = [], 0
-    for ref_id, ann_id, image_id, split, sentences in TINY_REFS:
+    for ref_id, ann_id, image_id, split, sentences in rows:
         ids = list(range(sent_id, sent_id + len(sentences)))
         sent_id += len(sentences)
         refs.append(
@@ -119,8 +137,50 @@ def write_tiny_refer(root, protocol=2):
                 ],
             )
         )
-    with open(folder / 'refs(unc).p', 'wb') as file:
-        pickle.dump(refs, file, protocol=protocol)
+    return refs
+
+
+def write_tiny_refer(
+    root, protocol=2, dataset='refcoco', split_by='unc', refs=TINY_REFS
+):
+    """Write a data set with every kind of segmentation below ``root``."""
+    folder = _write_instances(root, dataset)
+    with open(folder / f'refs({split_by}).p', 'wb') as file:
+        pickle.dump(_make_refs(refs), file, protocol=protocol)
+    return root
+
+
+def write_tiny_grefer(root):
+    """Write ``grefcoco`` with every number of targets below ``root``."""
+    folder = _write_instances(root, 'grefcoco')
+    refs = _make_refs(TINY_GREFS)
+    for ref in refs:
+        ref['no_target'] = ref['ann_id'] == [-1]
+    (folder / 'grefs(unc).json').write_text(json.dumps(refs))
+    return root
+
+
+def write_tiny_joint(root):
+    """Write RefCOCO, RefCOCO+ and RefCOCOg that hold out unlike images.
+
+    RefCOCO trains on images 1 and 2 and holds out none, RefCOCO+ trains on
+    image 2 and holds out none, RefCOCOg trains on both and holds out image 1.
+    """
+    rows = {
+        ('refcoco', 'unc'): (
+            (10, 100, 1, 'train', ['left box', 'box']),
+            (11, 101, 1, 'train', ['right thing']),
+            (12, 103, 2, 'train', ['square', 'bright square']),
+        ),
+        ('refcoco+', 'unc'): ((10, 102, 2, 'train', ['crowd']),),
+        ('refcocog', 'umd'): (
+            (10, 102, 2, 'train', ['a crowd of people']),
+            (11, 100, 1, 'train', ['a big box']),
+            (12, 101, 1, 'test', ['two pieces']),
+        ),
+    }
+    for (dataset, split_by), refs in rows.items():
+        write_tiny_refer(root, dataset=dataset, split_by=split_by, refs=refs)
     return root
 
 
@@ -128,3 +188,45 @@ def write_tiny_refer(root, protocol=2):
 def tiny_refer(tmp_path):
     """Root of a small data set with every kind of segmentation."""
     return write_tiny_refer(tmp_path / 'tiny')
+
+
+@pytest.fixture
+def tiny_grefer(tmp_path):
+    """Root of a small gRefCOCO."""
+    return write_tiny_grefer(tmp_path / 'tiny')
+
+
+@pytest.fixture
+def tiny_joint(tmp_path):
+    """Root of three small data sets that share images."""
+    return write_tiny_joint(tmp_path / 'tiny')
+
+
+@pytest.fixture(scope='session')
+def tiny_data(tmp_path_factory):
+    """Root of a small data set of every kind that a config may name."""
+    root = tmp_path_factory.mktemp('data')
+    # A test split of its own image, so that joint training keeps items.
+    splits = ('train', 'val')
+    refs = [ref for ref in TINY_REFS if ref[2] == 1 and ref[3] in splits]
+    refs = [(*ref[:3], 'train', ref[4]) for ref in refs]
+    held_out = [(14, 103, 2, split, ['square']) for split in ('val', 'test')]
+    for dataset, split_by in (
+        ('refcoco', 'unc'),
+        ('refcoco+', 'unc'),
+        ('refcocog', 'umd'),
+        ('refcocog', 'google'),
+    ):
+        write_tiny_refer(
+            root, dataset=dataset, split_by=split_by, refs=[*refs, *held_out]
+        )
+    write_tiny_refer(root, dataset='refclef', refs=[*refs, *held_out])
+    row = dict(
+        image='images/train2014/COCO_train2014_000000000001.jpg',
+        expression='left box',
+        mask=[_rectangle(2, 3, 22, 33)],
+    )
+    for split in splits:
+        (root / f'{split}.jsonl').write_text(json.dumps(row) + '\n')
+    (root / 'images' / 'saiapr_tc-12').symlink_to('train2014')
+    return write_tiny_grefer(root)

@@ -1,6 +1,15 @@
 """Data sets of expressions with the mask of what each refers to."""
 
+from .grefcoco import GRefCOCODataset
+from .joint import JointRefCOCODataset
+from .jsonl import ReferJSONLDataset
 from .refcoco import RefCOCODataset
 from .seeding import seed_worker
 
-__all__ = ['RefCOCODataset', 'seed_worker']
+__all__ = [
+    'GRefCOCODataset',
+    'JointRefCOCODataset',
+    'RefCOCODataset',
+    'ReferJSONLDataset',
+    'seed_worker',
+]

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -15,45 +16,21 @@ from mmdit.registry import DATASETS
 from .refer import Ref, load_split
 from .seeding import process_seeds
 
-_IMAGES = {
-    'refcoco': 'images/train2014',
-    'refcoco+': 'images/train2014',
-    'refcocog': 'images/train2014',
-    'refclef': 'images/saiapr_tc-12',
-}
 _SPLIT_MAKERS = ('unc', 'umd', 'google', 'berkeley')
 _SAMPLE_BY = ('ref', 'sentence')
 
 
-@DATASETS.register_module()
-class RefCOCODataset(BaseDataset):
-    """Expressions, each with the image and the mask of what it refers to.
-
-    An item is a plain dict: ``img_path, image_id, ref_id, ann_id, sent_id,
-    expression, height, width, segmentation`` (COCO polygons or RLE, as in the
-    file) and ``sample_idx``. Items by ref also hold ``sentences``, of which
-    each visit draws one, seeded per worker and epoch.
+class ReferDataset(BaseDataset):
+    """Base of the data sets of expressions: items by ref or by sentence.
 
     Args:
         data_root: Folder that holds the folder of each data set.
-        dataset: ``refcoco``, ``refcoco+``, ``refcocog`` or ``refclef``.
-        split_by: Who made the split: ``unc``, ``umd``, ``google`` or
-            ``berkeley``.
+        data_prefix: Folder of the images, in ``data_root`` or absolute.
         split: ``train``, ``val``, ``test``, ``testA``, ``testB``.
-        data_prefix: Folder of the images, in ``data_root`` or absolute. By
-            default ``dict(img_path='images/train2014')``, for RefCLEF
-            ``images/saiapr_tc-12``.
         sample_by: ``'ref'`` for an item per ref with a sentence drawn at each
             visit, ``'sentence'`` for an item per sentence. By default the
             first in training, the second in testing, where drawing would make
             the result a matter of luck.
-        shuffle_expressions: The control experiment: each sentence gives way to
-            one of another referent of the same image (the next by ``ann_id``,
-            in a cycle), with its ``sent_id``, while target, ``ref_id`` and
-            ``ann_id`` stay. A model that reads the words must fail here.
-            Images with a single referent are left out, with a warning that
-            counts them. Needs items by sentence.
-        skip_sent_ids: Sentences to leave out, empty ones for instance.
         pipeline: Transforms.
         test_mode: Whether the data set serves evaluation.
         metainfo: As in MMEngine's ``BaseDataset``, like all that follow.
@@ -67,18 +44,15 @@ class RefCOCODataset(BaseDataset):
     METAINFO: dict = dict(
         classes=('background', 'referent'), palette=[[0, 0, 0], [220, 20, 60]]
     )
+    shuffle_expressions = False
 
     def __init__(
         self,
         *,
         data_root: str,
-        dataset: str = 'refcoco',
-        split_by: str = 'unc',
+        data_prefix: dict,
         split: str = 'train',
-        data_prefix: dict | None = None,
         sample_by: str | None = None,
-        shuffle_expressions: bool = False,
-        skip_sent_ids: Iterable[int] = (),
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
         metainfo: Mapping | None = None,
@@ -87,67 +61,29 @@ class RefCOCODataset(BaseDataset):
         lazy_init: bool = False,
         max_refetch: int = 1000,
     ) -> None:
-        _check_choice('dataset', dataset, tuple(_IMAGES))
-        _check_choice('split_by', split_by, _SPLIT_MAKERS)
         if sample_by is None:
             sample_by = 'sentence' if test_mode else 'ref'
-        _check_choice('sample_by', sample_by, _SAMPLE_BY)
-        if sample_by == 'ref' and (test_mode or shuffle_expressions):
+        check_choice('sample_by', sample_by, _SAMPLE_BY)
+        if sample_by == 'ref' and (test_mode or self.shuffle_expressions):
             raise ValueError(
                 "sample_by='ref' draws a sentence at random at each visit, "
                 'but test_mode and shuffle_expressions need every sentence '
                 "once: set sample_by='sentence'"
             )
-        self.dataset = dataset
-        self.split_by = split_by
         self.split = split
         self.sample_by = sample_by
-        self.shuffle_expressions = shuffle_expressions
-        self.skip_sent_ids = tuple(skip_sent_ids)
         self._generator: np.random.Generator | None = None
         self._generator_owner: tuple | None = None
         super().__init__(
             metainfo=metainfo,
             data_root=data_root,
-            data_prefix=data_prefix or dict(img_path=_IMAGES[dataset]),
+            data_prefix=data_prefix,
             indices=indices,
             serialize_data=serialize_data,
             pipeline=list(pipeline),
             test_mode=test_mode,
             lazy_init=lazy_init,
             max_refetch=max_refetch,
-        )
-
-    def load_data_list(self) -> list[dict]:
-        """Return one record per item."""
-        folder = Path(self.data_root) / self.dataset
-        refs = load_split(
-            folder, self.split_by, self.split, self.skip_sent_ids
-        )
-        if self.sample_by == 'ref':
-            return [
-                dict(self._record(ref), sentences=ref.sentences)
-                for ref in refs
-            ]
-        if self.shuffle_expressions:
-            refs = _shuffle_expressions(refs)
-        return [
-            dict(self._record(ref), **sentence)
-            for ref in refs
-            for sentence in ref.sentences
-        ]
-
-    def _record(self, ref: Ref) -> dict:
-        """Return what all sentences of a ref share."""
-        prefix = self.data_prefix['img_path']
-        return dict(
-            img_path=os.path.join(prefix, ref.image['file_name']),
-            image_id=ref.image['id'],
-            ref_id=ref.ref_id,
-            ann_id=ref.annotation['id'],
-            height=ref.image['height'],
-            width=ref.image['width'],
-            segmentation=ref.annotation['segmentation'],
         )
 
     def get_data_info(self, idx: int) -> dict:
@@ -174,10 +110,120 @@ class RefCOCODataset(BaseDataset):
         return self._generator
 
 
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+@DATASETS.register_module()
+class RefCOCODataset(ReferDataset):
+    """Expressions, each with the image and the mask of what it refers to.
+
+    An item is a plain dict: ``img_path, image_id, ref_id, ann_id, sent_id,
+    expression, height, width, segmentation`` (COCO polygons or RLE, as in the
+    file) and ``sample_idx``. Items by ref also hold ``sentences``, of which
+    each visit draws one, seeded per worker and epoch.
+
+    Args:
+        dataset: ``refcoco``, ``refcoco+``, ``refcocog`` or ``refclef``.
+        split_by: Who made the split: ``unc``, ``umd``, ``google`` or
+            ``berkeley``.
+        data_prefix: Folder of the images, in ``data_root`` or absolute. By
+            default ``dict(img_path='images/train2014')``, for RefCLEF
+            ``images/saiapr_tc-12``.
+        shuffle_expressions: The control experiment: each sentence gives way to
+            one of another referent of the same image (the next by ``ann_id``,
+            in a cycle), with its ``sent_id``, while target, ``ref_id`` and
+            ``ann_id`` stay. A model that reads the words must fail here.
+            Images with a single referent are left out, with a warning that
+            counts them. Needs items by sentence.
+        skip_sent_ids: Sentences to leave out, empty ones for instance.
+        **kwargs: As in ``ReferDataset``: ``data_root``, ``split``,
+            ``sample_by``, ``pipeline``, ``test_mode`` and so on.
+    """
+
+    # Folder of each data set, and of its images.
+    IMAGES = {
+        'refcoco': 'images/train2014',
+        'refcoco+': 'images/train2014',
+        'refcocog': 'images/train2014',
+        'refclef': 'images/saiapr_tc-12',
+    }
+    # Whether a ref may name several annotations, or none.
+    GENERALIZED = False
+
+    def __init__(
+        self,
+        *,
+        dataset: str = 'refcoco',
+        split_by: str = 'unc',
+        data_prefix: dict | None = None,
+        shuffle_expressions: bool = False,
+        skip_sent_ids: Iterable[int] = (),
+        **kwargs: Any,
+    ) -> None:
+        check_choice(
+            'dataset',
+            dataset,
+            tuple(self.IMAGES),
+            'gRefCOCO has a class of its own, GRefCOCODataset',
+        )
+        check_choice('split_by', split_by, _SPLIT_MAKERS)
+        self.dataset = dataset
+        self.split_by = split_by
+        self.shuffle_expressions = shuffle_expressions
+        self.skip_sent_ids = tuple(skip_sent_ids)
+        super().__init__(
+            data_prefix=data_prefix or dict(img_path=self.IMAGES[dataset]),
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Return one record per item."""
+        folder = Path(self.data_root) / self.dataset
+        refs = load_split(
+            folder,
+            self.split_by,
+            self.split,
+            self.skip_sent_ids,
+            self.GENERALIZED,
+        )
+        if self.sample_by == 'ref':
+            return [
+                dict(self._record(ref), sentences=ref.sentences)
+                for ref in refs
+            ]
+        if self.shuffle_expressions:
+            refs = _shuffle_expressions(refs)
+        return [
+            dict(self._record(ref), **sentence)
+            for ref in refs
+            for sentence in ref.sentences
+        ]
+
+    def _record(self, ref: Ref) -> dict:
+        """Return what all sentences of a ref share."""
+        prefix = self.data_prefix['img_path']
+        return dict(
+            img_path=os.path.join(prefix, ref.image['file_name']),
+            image_id=ref.image['id'],
+            ref_id=ref.ref_id,
+            height=ref.image['height'],
+            width=ref.image['width'],
+            **self._target(ref),
+        )
+
+    def _target(self, ref: Ref) -> dict:
+        """Return what the ref refers to."""
+        (annotation,) = ref.annotations
+        return dict(
+            ann_id=annotation['id'], segmentation=annotation['segmentation']
+        )
+
+
+def check_choice(
+    name: str, value: str, known: tuple[str, ...], hint: str = ''
+) -> None:
+    """Raise unless the value of an argument is a known one."""
     if value not in known:
         raise ValueError(
             f'unknown {name} {value!r}; set it to one of: {", ".join(known)}'
+            f'{hint and "; "}{hint}'
         )
 
 
@@ -196,14 +242,14 @@ def _shuffle_expressions(refs: list[Ref]) -> list[Ref]:
         of_image = list(group)
         said: dict[int, list[dict]] = {}
         for ref in of_image:
-            said.setdefault(ref.annotation['id'], []).extend(ref.sentences)
+            said.setdefault(ref.ann_ids[0], []).extend(ref.sentences)
         if len(said) == 1:
             single += 1
             continue
         ann_ids = sorted(said)
         following = dict(zip(ann_ids, ann_ids[1:] + ann_ids[:1], strict=True))
         for ref in of_image:
-            other = said[following[ref.annotation['id']]]
+            other = said[following[ref.ann_ids[0]]]
             sentences = [
                 other[n % len(other)] for n in range(len(ref.sentences))
             ]

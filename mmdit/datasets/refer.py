@@ -4,13 +4,22 @@ A data set is a folder with ``instances.json`` (COCO format: where things are)
 and ``refs(<split_by>).p`` (a pickled list: what people said about them). The
 pickle comes from the internet, so it is read by an unpickler that can build
 plain containers, strings and numbers, and nothing else.
+
+gRefCOCO's list is ``grefs(<split_by>).json``, or ``.p``. There ``ann_id`` is
+a list, of which all annotations are meant, and ``[-1]`` where the expressions
+name nothing in the image (``no_target`` true); a single number is a list of
+one. Source: ``grefer.py`` and ``grefcoco.py`` of
+https://github.com/henghuiding/ReLA/tree/a389648e8054/gres_model/data/datasets
 """
 
 import json
+import logging
 import pickle
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from mmengine.logging import print_log
 
 _PREPARE = 'see docs/prepare_data.md'
 _CONTAINERS = ('list', 'dict', 'tuple', 'set', 'frozenset')
@@ -22,6 +31,16 @@ _SAFE_GLOBALS = {('collections', 'OrderedDict')} | {
     for name in _CONTAINERS + _SCALARS
 }
 _REF_KEYS = ('ref_id', 'ann_id', 'image_id', 'split', 'sentences')
+# What ``ann_id`` holds, in gRefCOCO, in the place of an annotation.
+_NO_TARGET = -1
+# Which class reads the files of which name.
+_READERS = {
+    family: f"type='{name}', as in configs/_base_/datasets/{config}.py"
+    for family, name, config in (
+        ('refs', 'RefCOCODataset', 'refcoco_512x512'),
+        ('grefs', 'GRefCOCODataset', 'grefcoco_512x512'),
+    )
+}
 
 
 class UnsafePickleError(pickle.UnpicklingError):
@@ -33,16 +52,21 @@ class Ref(NamedTuple):
 
     Attributes:
         ref_id: Number of the ref in the refs file.
-        annotation: Its COCO annotation.
+        annotations: Its COCO annotations: one, but in gRefCOCO any number.
         image: The COCO entry of its image.
         sentences: ``dict(sent_id=..., expression=...)``, at least one; the
             expression is stripped and in lower case.
     """
 
     ref_id: int
-    annotation: dict
+    annotations: list[dict]
     image: dict
     sentences: list[dict]
+
+    @property
+    def ann_ids(self) -> list[int]:
+        """Numbers of the annotations."""
+        return [annotation['id'] for annotation in self.annotations]
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -94,14 +118,7 @@ def load_instances(path: str | Path) -> tuple[dict, dict]:
             f'{path} does not exist; expected the COCO-format annotations '
             f'there, next to refs(<split_by>).p: {_PREPARE}'
         )
-    try:
-        with open(path, encoding='utf-8') as file:
-            content = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{path} is not complete JSON ({error}); download it again: '
-            f'{_PREPARE}'
-        ) from error
+    content = _load_json(path)
     try:
         images = {image['id']: image for image in content['images']}
         annotations = {ann['id']: ann for ann in content['annotations']}
@@ -113,17 +130,33 @@ def load_instances(path: str | Path) -> tuple[dict, dict]:
     return images, annotations
 
 
+def find_refs(
+    folder: str | Path, split_by: str, generalized: bool = False
+) -> Path:
+    """Return where the refs of a data set are, or should be.
+
+    Args:
+        folder: Folder of the data set, such as ``data/refcoco``.
+        split_by: Who made the split: the name in brackets.
+        generalized: Whether it is ``grefs(<split_by>).json`` (or ``.p``) of
+            gRefCOCO instead of ``refs(<split_by>).p``.
+    """
+    if not generalized:
+        return Path(folder) / f'refs({split_by}).p'
+    path, pickled = (
+        Path(folder) / f'grefs({split_by}){suffix}'
+        for suffix in ('.json', '.p')
+    )
+    return pickled if pickled.is_file() and not path.is_file() else path
+
+
 def load_refs(path: str | Path) -> list[dict]:
-    """Read ``refs(<split_by>).p``: every ref of every split, unchanged."""
+    """Read a refs file: every ref of every split, unchanged."""
     path = Path(path)
     if not path.is_file():
-        found = sorted(file.name for file in path.parent.glob('refs(*).p'))
-        raise FileNotFoundError(
-            f'{path} does not exist; {path.parent} holds '
-            f'{", ".join(found) or "no refs(*).p at all"}: set split_by to '
-            f'the name in brackets ({_PREPARE})'
-        )
-    refs = load_plain_pickle(path)
+        raise FileNotFoundError(_describe_missing(path))
+    read = _load_json if path.suffix == '.json' else load_plain_pickle
+    refs = read(path)
     if not isinstance(refs, (list, tuple)):
         raise ValueError(
             f'{path} holds a {type(refs).__name__}, expected a list of refs: '
@@ -148,8 +181,9 @@ def load_split(
     split_by: str,
     split: str,
     skip_sent_ids: Iterable[int] = (),
+    generalized: bool = False,
 ) -> list[Ref]:
-    """Read the refs of one split, joined with annotation and image.
+    """Read the refs of one split, joined with annotations and image.
 
     Args:
         folder: Folder of the data set, such as ``data/refcoco``.
@@ -157,15 +191,17 @@ def load_split(
         split: Name of the split, such as ``val``.
         skip_sent_ids: Sentences to leave out. A ref that keeps none is left
             out as well.
+        generalized: Whether the files are those of gRefCOCO.
 
     Returns:
-        The refs that have at least one sentence, in the file's order.
+        The refs that have at least one sentence, in the file's order. Those
+        that have none in the file are counted in a warning.
     """
-    folder = Path(folder)
-    refs_path = folder / f'refs({split_by}).p'
-    instances_path = folder / 'instances.json'
+    refs_path = find_refs(folder, split_by, generalized)
+    instances_path = Path(folder) / 'instances.json'
     images, annotations = load_instances(instances_path)
     all_refs = load_refs(refs_path)
+    _check_family(all_refs, refs_path, generalized)
     refs = [ref for ref in all_refs if ref['split'] == split]
     if not refs:
         present = sorted({str(ref['split']) for ref in all_refs})
@@ -173,18 +209,96 @@ def load_split(
             f'{refs_path} has no split {split!r}; set split to one of: '
             f'{", ".join(present)}'
         )
-    _check_links(refs, images, annotations, refs_path, instances_path)
+    targets = [_target_ids(ref, refs_path, generalized) for ref in refs]
+    _check_links(refs, targets, images, annotations, refs_path, instances_path)
+    _warn_of_silent_refs(refs, refs_path)
     skipped = frozenset(skip_sent_ids)
     joined = [
         Ref(
             ref['ref_id'],
-            annotations[ref['ann_id']],
+            [annotations[ann_id] for ann_id in ann_ids],
             images[ref['image_id']],
             _clean_sentences(ref, skipped, refs_path),
         )
-        for ref in refs
+        for ref, ann_ids in zip(refs, targets, strict=True)
     ]
     return [ref for ref in joined if ref.sentences]
+
+
+def _load_json(path: Path) -> Any:
+    """Read a JSON file."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path} is not complete JSON ({error}); download it again: '
+            f'{_PREPARE}'
+        ) from error
+
+
+def _describe_missing(path: Path) -> str:
+    """Say which refs files are there instead, and how to read them."""
+    found: dict[str, list[str]] = {
+        family: sorted(file.name for file in path.parent.glob(f'{family}(*)*'))
+        for family in _READERS
+    }
+    family = 'grefs' if path.name.startswith('grefs') else 'refs'
+    other = 'refs' if family == 'grefs' else 'grefs'
+    here = found[family] or found[other]
+    advice = 'set split_by to the name in brackets'
+    if found[other] and not found[family]:
+        advice = f'to read this format, set {_READERS[other]}'
+    return (
+        f'{path} does not exist; {path.parent} holds '
+        f'{", ".join(here) or f"no {family}(*) file at all"}: {advice} '
+        f'({_PREPARE})'
+    )
+
+
+def _check_family(refs: list[dict], path: Path, generalized: bool) -> None:
+    """Raise where RefCOCO is read as gRefCOCO, or the other way round."""
+    has_lists = any(isinstance(ref['ann_id'], (list, tuple)) for ref in refs)
+    if not refs or has_lists == generalized:
+        return
+    if has_lists:
+        content, family = 'lists of annotations per ref (gRefCOCO)', 'grefs'
+    else:
+        content, family = 'one annotation per ref (RefCOCO)', 'refs'
+    raise ValueError(
+        f'ann_id in {path} holds {content}, which needs {_READERS[family]}: '
+        f'{_PREPARE}'
+    )
+
+
+def _target_ids(ref: dict, path: Path, generalized: bool) -> list[int]:
+    """Return the numbers of the ref's annotations, none for no target."""
+    given = ref['ann_id']
+    ids = list(given) if isinstance(given, (list, tuple)) else [given]
+    if not generalized:
+        return ids
+    if ids == [_NO_TARGET]:
+        ids = []
+    if _NO_TARGET in ids or bool(ref.get('no_target', not ids)) == bool(ids):
+        raise ValueError(
+            f'{path}: ref_id {ref["ref_id"]} has ann_id {given} and no_target '
+            f'{ref.get("no_target")}; expected [{_NO_TARGET}] and true where '
+            'the expressions name nothing, else the ids of annotations and '
+            f'false: {_PREPARE}'
+        )
+    return ids
+
+
+def _warn_of_silent_refs(refs: list[dict], path: Path) -> None:
+    """Count the refs of which nobody said anything."""
+    silent = [ref['ref_id'] for ref in refs if not ref['sentences']]
+    if silent:
+        print_log(
+            f'{path}: {len(silent)} refs have no sentences and are left out: '
+            f'ref_id {_some(silent)}',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def _clean_sentences(
@@ -216,6 +330,7 @@ def _clean_sentences(
 
 def _check_links(
     refs: list[dict],
+    targets: list[list[int]],
     images: dict,
     annotations: dict,
     refs_path: Path,
@@ -223,8 +338,9 @@ def _check_links(
 ) -> None:
     """Raise where a ref points at something the instances file lacks."""
 
-    def refuse(wrong: Callable[[dict], bool], what: str) -> None:
-        lost = [ref for ref in refs if wrong(ref)]
+    def refuse(wrong: Callable[[dict, list[int]], bool], what: str) -> None:
+        pairs = zip(refs, targets, strict=True)
+        lost = [ref for ref, ann_ids in pairs if wrong(ref, ann_ids)]
         if not lost:
             return
         raise ValueError(
@@ -235,12 +351,16 @@ def _check_links(
             f'from the same download: {_PREPARE}'
         )
 
-    refuse(lambda ref: ref['ann_id'] not in annotations, 'no annotation')
-    refuse(lambda ref: ref['image_id'] not in images, 'no image')
+    def is_elsewhere(ref: dict, ann_ids: list[int]) -> bool:
+        image_id = ref['image_id']
+        return any(annotations[i]['image_id'] != image_id for i in ann_ids)
+
     refuse(
-        lambda ref: annotations[ref['ann_id']]['image_id'] != ref['image_id'],
-        'an annotation of another image',
+        lambda _, ann_ids: any(i not in annotations for i in ann_ids),
+        'no annotation',
     )
+    refuse(lambda ref, _: ref['image_id'] not in images, 'no image')
+    refuse(is_elsewhere, 'an annotation of another image')
 
 
 def _some(values: Iterable, limit: int = 5) -> str:

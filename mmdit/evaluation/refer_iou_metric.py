@@ -1,10 +1,10 @@
-"""mIoU, oIoU and P@X of referring segmentation, exact and complete."""
+"""mIoU, oIoU, P@X and GRES's scores of referring segmentation, exactly."""
 
 import csv
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,6 @@ _ID_KEYS = (
     'expression',
     'img_path',
 )
-_COLUMNS = (*_ID_KEYS, 'intersection', 'union', 'iou')
 
 
 @METRICS.register_module()
@@ -42,6 +41,28 @@ class ReferIoUMetric(BaseMetric):
     P@X the share of expressions with I / U > X, strictly. An empty truth that
     is answered by an empty mask counts as IoU 1, gRefCOCO's convention.
 
+    ``generalized`` adds the scores of gRefCOCO, where expressions may name
+    nothing (Liu et al., "GRES: Generalized Referring Expression
+    Segmentation", CVPR 2023). An expression names nothing if its true mask is
+    empty; the model says so by an empty mask. Then
+
+    - gIoU is mIoU by another name: the mean of I / U over all expressions,
+      where those that name nothing count 1 if the model says so, else 0;
+    - cIoU is oIoU: sum(I) / sum(U). An expression that names nothing adds
+      nothing if the model says so, else the predicted pixels to sum(U);
+    - N-acc is the share, among expressions that name nothing, of those where
+      the model says so: TP / (TP + FN);
+    - T-acc is the share, among expressions that name something, of those
+      where the model finds something, whatever it is: TN / (TN + FP);
+    - P@X is taken over the expressions that name something.
+
+    A share of no expressions at all is NaN. The benchmark's code
+    (https://github.com/henghuiding/ReLA/tree/a389648e8054, file
+    gres_model/evaluation/refer_evaluation.py) agrees but for details: it
+    prints TP / (TP + FP + 1) as T-acc and adds 1 below N-acc too, where the
+    paper's shares stand here; it counts P@X from X itself on; and for an
+    object declared absent by its classifier the mask still counts in sum(U).
+
     All numbers come from integers, and rows are put into the order of the
     data set first: the result does not depend on how many processes
     evaluated, on batches or on samplers.
@@ -50,6 +71,10 @@ class ReferIoUMetric(BaseMetric):
         out_file: Where to write one row per expression, ``.json`` or
             ``.csv``.
         thresholds: The X of P@X.
+        generalized: Add gIoU, cIoU, N-acc and T-acc, and to the rows
+            ``no_target`` and ``predicted``, the number of predicted pixels.
+        min_pixels: A mask of fewer pixels counts as empty. GRES takes 50 for
+            models that cannot say otherwise that an expression names nothing.
         collect_device: How rows travel, ``'cpu'`` by files in a folder that
             all processes share, ``'gpu'`` by the collectives of the backend.
         prefix: As in MMEngine's ``BaseMetric``.
@@ -63,6 +88,8 @@ class ReferIoUMetric(BaseMetric):
         self,
         out_file: str | Path | None = None,
         thresholds: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9),
+        generalized: bool = False,
+        min_pixels: int = 0,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         collect_dir: str | None = None,
@@ -74,6 +101,12 @@ class ReferIoUMetric(BaseMetric):
             raise ValueError(
                 f'out_file must end in .json or .csv, got {out_file}'
             )
+        if min_pixels < 0:
+            raise ValueError(
+                f'min_pixels must be 0 or more pixels, got {min_pixels}'
+            )
+        self.generalized = generalized
+        self.min_pixels = min_pixels
         # 0.6 * 5 need not be 3 in floating point; 3/5 of 5 is.
         self.thresholds = {f'P@{x}': Fraction(str(x)) for x in thresholds}
 
@@ -88,7 +121,7 @@ class ReferIoUMetric(BaseMetric):
         rows = [_named_row(sample) for sample in data_samples]
         counts = [_count_pixels(sample) for sample in data_samples]
         # One transfer for the whole batch: each one waits for the device.
-        for row, (intersection, union, other) in zip(
+        for row, (both, predicted, true, other) in zip(
             rows, torch.stack(counts).tolist(), strict=True
         ):
             if other:
@@ -97,11 +130,16 @@ class ReferIoUMetric(BaseMetric):
                     'values other than 0 and 1; pred_sem_seg must be '
                     'thresholded, gt_sem_seg comes from LoadReferMask'
                 )
+            if predicted < self.min_pixels:
+                both = predicted = 0
+            union = predicted + true - both
             row.update(
-                intersection=intersection,
+                intersection=both,
                 union=union,
-                iou=intersection / union if union else 1.0,
+                iou=both / union if union else 1.0,
             )
+            if self.generalized:
+                row.update(no_target=not true, predicted=predicted)
         self.results.extend(rows)
 
     def evaluate(self, size: int) -> dict:
@@ -163,9 +201,19 @@ class ReferIoUMetric(BaseMetric):
             mIoU=100 * mean_iou,
             oIoU=100 * (intersection / union if union else 1.0),
         )
+        if self.generalized:
+            nothing = [row for row in results if row['no_target']]
+            results = [row for row in results if not row['no_target']]
+            metrics.update(
+                {
+                    'gIoU': metrics['mIoU'],
+                    'cIoU': metrics['oIoU'],
+                    'N-acc': _percent(not r['predicted'] for r in nothing),
+                    'T-acc': _percent(r['predicted'] > 0 for r in results),
+                }
+            )
         for name, threshold in self.thresholds.items():
-            hits = sum(_exceeds(row, threshold) for row in results)
-            metrics[name] = 100 * hits / number
+            metrics[name] = _percent(_exceeds(r, threshold) for r in results)
         return metrics
 
 
@@ -178,7 +226,7 @@ def write_rows(rows: list[dict], path: Path) -> None:
             if path.suffix == '.json':
                 json.dump(rows, file, ensure_ascii=False, indent=1)
             else:
-                writer = csv.DictWriter(file, _COLUMNS)
+                writer = csv.DictWriter(file, list(rows[0]))
                 writer.writeheader()
                 writer.writerows(rows)
         os.replace(temporary, path)
@@ -198,7 +246,12 @@ def _named_row(sample: dict) -> dict:
 
 
 def _count_pixels(sample: dict) -> Tensor:
-    """Return (3,) int64: intersection, union, values that are not 0 or 1."""
+    """Count pixels.
+
+    Returns:
+        (4,) int64: the intersection, the prediction, the truth, and values
+        that are not 0 or 1.
+    """
     prediction = sample['pred_sem_seg']['data']
     truth = sample['gt_sem_seg']['data'].to(prediction.device)
     shapes = {
@@ -215,8 +268,14 @@ def _count_pixels(sample: dict) -> Tensor:
     marked, wanted = prediction != 0, truth != 0
     other = (marked & (prediction != 1)).sum() + (wanted & (truth != 1)).sum()
     return torch.stack(
-        [(marked & wanted).sum(), (marked | wanted).sum(), other]
+        [(marked & wanted).sum(), marked.sum(), wanted.sum(), other]
     )
+
+
+def _percent(hits: Iterable[bool]) -> float:
+    """Return the percentage of hits, NaN of none."""
+    found = list(hits)
+    return 100 * sum(found) / len(found) if found else math.nan
 
 
 def _exceeds(row: dict, threshold: Fraction) -> bool:

@@ -1,15 +1,22 @@
 import json
+import logging
 import pickle
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmdit.datasets.refer import (
     UnsafePickleError,
+    find_refs,
     load_plain_pickle,
     load_refs,
     load_split,
 )
+from mmdit.registry import DATASETS
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
 
 
 def edit_refs(root, change):
@@ -186,3 +193,119 @@ def test_a_sentence_without_text_key_names_the_ref(tiny_refer):
     edit_refs(tiny_refer, lambda refs: refs[4]['sentences'][0].pop('sent'))
     with pytest.raises(ValueError, match="ref_id 14 lacks 'sent_id' or 'se"):
         load_split(tiny_refer / 'refcoco', 'unc', 'val')
+
+
+def log_of(monkeypatch):
+    """Collect what is logged."""
+    logged = []
+    monkeypatch.setattr(
+        'mmdit.datasets.refer.print_log',
+        lambda message, **kwargs: logged.append((message, kwargs['level'])),
+    )
+    return logged
+
+
+def test_refs_that_nobody_spoke_of_are_counted(tiny_refer, monkeypatch):
+    logged = log_of(monkeypatch)
+    edit_refs(tiny_refer, lambda refs: refs[4].update(sentences=[]))
+    kept = load_split(tiny_refer / 'refcoco', 'unc', 'val')
+    assert [ref.ref_id for ref in kept] == [15]
+    [(message, level)] = logged
+    assert 'refs(unc).p: 1 refs have no sentences' in message
+    assert message.endswith('left out: ref_id 14')
+    assert level == logging.WARNING
+
+
+def test_refs_skipped_on_purpose_are_no_warning(tiny_refer, monkeypatch):
+    logged = log_of(monkeypatch)
+    load_split(tiny_refer / 'refcoco', 'unc', 'val', skip_sent_ids=[9])
+    assert not logged
+
+
+def test_lists_of_annotations_name_the_class_that_reads_them(tiny_refer):
+    edit_refs(tiny_refer, lambda refs: refs[0].update(ann_id=[100, 101]))
+    message = (
+        r'ann_id in .*refs\(unc\)\.p holds lists .*gRefCOCO.*needs '
+        r"type='GRefCOCODataset', as in configs/.*grefcoco_512x512\.py"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_split(tiny_refer / 'refcoco', 'unc', 'val')
+
+
+def test_a_folder_of_grefs_names_the_class_that_reads_it(tiny_grefer):
+    message = (
+        r'refs\(unc\)\.p does not exist; .*grefcoco holds grefs\(unc\)\.json: '
+        r"to read this format, set type='GRefCOCODataset'"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        load_split(tiny_grefer / 'grefcoco', 'unc', 'val')
+
+
+def test_a_folder_of_refs_names_the_class_that_reads_it(tiny_refer):
+    message = (
+        r'grefs\(unc\)\.json does not exist; .* holds refs\(unc\)\.p: '
+        r"to read this format, set type='RefCOCODataset'"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        load_split(tiny_refer / 'refcoco', 'unc', 'val', generalized=True)
+
+
+def test_refcoco_named_as_grefs_is_refused(tiny_refer):
+    folder = tiny_refer / 'refcoco'
+    (folder / 'refs(unc).p').rename(folder / 'grefs(unc).p')
+    message = (
+        r'ann_id in .*grefs\(unc\)\.p holds one annotation per ref '
+        r"\(RefCOCO\), which needs type='RefCOCODataset'"
+    )
+    with pytest.raises(ValueError, match=message):
+        load_split(folder, 'unc', 'val', generalized=True)
+
+
+def test_missing_grefs_list_those_that_exist(tiny_grefer):
+    message = r'holds grefs\(unc\)\.json: set split_by to the name'
+    with pytest.raises(FileNotFoundError, match=message):
+        load_split(tiny_grefer / 'grefcoco', 'umd', 'val', generalized=True)
+
+
+def test_no_refs_at_all(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'holds no refs\(\*\) file'):
+        load_refs(tmp_path / 'refs(unc).p')
+
+
+def test_json_goes_before_pickle(tmp_path):
+    for present in ('grefs(unc).p', 'grefs(unc).json'):
+        (tmp_path / present).touch()
+        assert find_refs(tmp_path, 'unc', True).name == present
+
+
+def test_grefs_cut_short_name_the_file(tiny_grefer):
+    path = tiny_grefer / 'grefcoco' / 'grefs(unc).json'
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(ValueError, match=r'grefs\(unc\)\.json is not compl'):
+        load_split(path.parent, 'unc', 'val', generalized=True)
+
+
+@pytest.mark.parametrize(
+    ('name', 'folder', 'refs'),
+    [
+        ('refcoco', 'refcoco', 'refs(unc).p'),
+        ('refcoco+', 'refcoco+', 'refs(unc).p'),
+        ('refcocog-umd', 'refcocog', 'refs(umd).p'),
+        ('refcocog-google', 'refcocog', 'refs(google).p'),
+        ('refclef-unc', 'refclef', 'refs(unc).p'),
+        ('grefcoco', 'grefcoco', 'grefs(unc).json'),
+    ],
+)
+@pytest.mark.parametrize('loader', ['train', 'val', 'test'])
+def test_configs_name_their_files(name, folder, refs, loader):
+    cfg = Config.fromfile(CONFIGS / f'{name}_512x512.py')
+    cfg = cfg[f'{loader}_dataloader'].dataset
+    cfg.update(type=f'mmdit.{cfg.type}', pipeline=[], lazy_init=True)
+    dataset = DATASETS.build(cfg)
+    assert dataset.split == ('train' if loader == 'train' else 'val')
+    assert dataset.test_mode == (loader != 'train')
+    path = f'data/refer/{folder}'
+    assert find_refs(path, dataset.split_by, dataset.GENERALIZED) == (
+        Path(path) / refs
+    )
+    assert dataset.dataset == folder

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
-from mmengine.structures import PixelData
+from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from mmdit.registry import TRANSFORMS
@@ -23,6 +23,9 @@ META_KEYS = (
     'sent_id',
     'sample_idx',
 )
+# Keys that some data sets give their items: where an item comes from among
+# several data sets, and whether its expression names nothing.
+OPTIONAL_KEYS = ('dataset', 'split_by', 'no_target')
 
 
 @TRANSFORMS.register_module()
@@ -32,10 +35,16 @@ class PackReferSegInputs(BaseTransform):
     Args:
         meta_keys: Keys that the data sample carries as metainfo; each must be
             there.
+        optional_keys: The same, for items that have them.
     """
 
-    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = META_KEYS,
+        optional_keys: Sequence[str] = OPTIONAL_KEYS,
+    ) -> None:
         self.meta_keys = tuple(meta_keys)
+        self.optional_keys = tuple(optional_keys)
 
     def transform(self, results: dict) -> dict:
         """Return the packed item.
@@ -43,7 +52,9 @@ class PackReferSegInputs(BaseTransform):
         Returns:
             ``inputs``: the image, (3, h, w) uint8; ``data_samples``: a
             ``SegDataSample`` with the expression among its metainfo and, where
-            a mask was loaded, ``gt_sem_seg`` (1, H, W) uint8.
+            a mask was loaded, ``gt_sem_seg`` (1, H, W) uint8; where prompts
+            were sampled, ``prompts`` with ``points`` (P, 2) and ``labels``
+            (P,).
         """
         missing = [key for key in self.meta_keys if key not in results]
         if missing:
@@ -51,11 +62,17 @@ class PackReferSegInputs(BaseTransform):
                 f'no {", ".join(missing)} in the item; add the transform that '
                 'sets it, or set meta_keys of PackReferSegInputs'
             )
+        present = [key for key in self.optional_keys if key in results]
         sample = SegDataSample(
-            metainfo={key: results[key] for key in self.meta_keys}
+            metainfo={key: results[key] for key in (*self.meta_keys, *present)}
         )
         if 'gt_seg_map' in results:
             mask = np.ascontiguousarray(results['gt_seg_map'], np.uint8)
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(mask)[None])
+        if 'prompt_points' in results:
+            sample.prompts = InstanceData(
+                points=torch.from_numpy(results['prompt_points']),
+                labels=torch.from_numpy(results['prompt_labels']),
+            )
         image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
         return dict(inputs=torch.from_numpy(image), data_samples=sample)

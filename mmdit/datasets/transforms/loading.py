@@ -5,13 +5,12 @@ import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
-from pycocotools import mask as coco_mask
 
 from mmdit.registry import TRANSFORMS
 
+from .masks import draw_mask
+
 _ID_KEYS = ('image_id', 'ref_id', 'ann_id', 'sent_id')
-# A polygon needs three corners; pycocotools takes four numbers for a box.
-_MIN_POLYGON = 6
 
 
 @TRANSFORMS.register_module()
@@ -31,7 +30,10 @@ class LoadReferImage(LoadImageFromFile):
         )
 
     def transform(self, results: dict) -> dict:
-        """Add ``img`` (H, W, 3) uint8, ``img_shape`` and ``ori_shape``."""
+        """Add ``img`` (H, W, 3) uint8, ``img_shape`` and ``ori_shape``.
+
+        Also ``height`` and ``width`` of an item that comes without them.
+        """
         path = results['img_path']
         try:
             content = fileio.get(path, backend_args=self.backend_args)
@@ -56,6 +58,7 @@ class LoadReferImage(LoadImageFromFile):
                 'rotated: set data_prefix to their folder'
             )
         results.update(img=image, img_shape=got, ori_shape=got)
+        results.update(height=got[0], width=got[1])
         return results
 
     def _decode(self, content: bytes) -> np.ndarray | None:
@@ -75,82 +78,45 @@ class LoadReferImage(LoadImageFromFile):
 class LoadReferMask(BaseTransform):
     """Draw ``segmentation`` as the 0/1 mask ``gt_seg_map``.
 
-    All polygons of an annotation belong to the one mask. In a training
-    pipeline it stands before ``Resize``, in a test pipeline after it, so that
-    the truth keeps the size of the original image.
+    A segmentation is a list of COCO polygons, which all belong to the one
+    mask, a COCO RLE, or the path of a PNG of the image's size, in which 0 is
+    background and all else the referent. In a training pipeline the transform
+    stands before ``Resize``, in a test pipeline after it, so that the truth
+    keeps the size of the original image.
+
+    A mask without pixels is a damaged annotation and raises, but where
+    ``no_target`` of the item is true: its expression names nothing in the
+    image.
     """
 
     def transform(self, results: dict) -> dict:
         """Add ``gt_seg_map`` (H0, W0) uint8."""
         height, width = results['height'], results['width']
+        name = f'{_ids(results)} ({results["img_path"]})'
+        segmentation = results['segmentation']
         try:
-            mask = draw_mask(results['segmentation'], height, width)
+            mask = draw_mask(segmentation, height, width)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f'mask {segmentation} of {name} does not exist; correct the '
+                'path, or set data_prefix of the data set to the folder of '
+                'the masks'
+            ) from error
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f'the segmentation of {_ids(results)} ({results["img_path"]}) '
-                f'cannot be drawn: {error}; expected COCO polygons or RLE'
+                f'the segmentation of {name} cannot be drawn: {error}; '
+                'expected COCO polygons or RLE, or the path of a PNG'
             ) from error
-        if not mask.any():
+        if not mask.any() and not results.get('no_target'):
             raise ValueError(
-                f'the mask of {_ids(results)} ({results["img_path"]}) has no '
-                'pixels, so there is nothing to find: correct its '
-                'segmentation in instances.json, or leave its sentences out '
-                'by skip_sent_ids of the data set'
+                f'the mask of {name} has no pixels, so there is nothing to '
+                'find: correct its segmentation in the annotation file, leave '
+                'its expression out (skip_sent_ids of RefCOCODataset), or set '
+                'no_target if it names nothing on purpose'
             )
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
-
-
-def draw_mask(
-    segmentation: dict | list, height: int, width: int
-) -> np.ndarray:
-    """Draw a COCO segmentation.
-
-    Args:
-        segmentation: One RLE (compressed or not), or a list of polygons or
-            RLEs whose union is meant. Polygons of fewer than three corners
-            enclose nothing.
-        height: Height of the image.
-        width: Width of the image.
-
-    Returns:
-        The (height, width) mask, uint8, 0 or 1.
-    """
-    if isinstance(segmentation, dict):
-        segmentation = [segmentation]
-    polygons = [
-        part
-        for part in segmentation
-        if not isinstance(part, dict) and len(part) >= _MIN_POLYGON
-    ]
-    rles = [
-        _compress(part, height, width)
-        for part in segmentation
-        if isinstance(part, dict)
-    ]
-    if polygons:
-        rles += coco_mask.frPyObjects(polygons, height, width)
-    if not rles:
-        return np.zeros((height, width), np.uint8)
-    return coco_mask.decode(coco_mask.merge(rles))
-
-
-def _compress(rle: dict, height: int, width: int) -> dict:
-    """Return the RLE in compressed form, its size checked."""
-    counts = rle['counts']
-    if list(rle['size']) != [height, width]:
-        raise ValueError(
-            f'RLE of size {list(rle["size"])} in an image of size '
-            f'{[height, width]}'
-        )
-    if isinstance(counts, (str, bytes)):
-        return rle
-    if sum(counts) != height * width:
-        raise ValueError(
-            f'RLE counts {sum(counts)} pixels in an image of {height * width}'
-        )
-    return coco_mask.frPyObjects(rle, height, width)
 
 
 def _is_cut_jpeg(content: bytes) -> bool:
@@ -163,6 +129,8 @@ def _is_cut_jpeg(content: bytes) -> bool:
 
 
 def _ids(results: dict) -> str:
-    """Name the item."""
+    """Name the item: file and line where the data set gives them."""
+    if 'source' in results:
+        return results['source']
     names = [f'{key} {results[key]}' for key in _ID_KEYS if key in results]
     return ', '.join(names) or 'an item without ids'

@@ -89,6 +89,14 @@ def test_metainfo_can_be_chosen():
     assert sample.metainfo == dict(expression='cat')
 
 
+def test_optional_keys_are_carried_where_they_are():
+    results = dict(item(), no_target=True, ann_id=[], dataset='refcoco+')
+    sample = PackReferSegInputs().transform(results)['data_samples']
+    assert (sample.no_target, sample.dataset) == (True, 'refcoco+')
+    assert sample.ann_id == []
+    assert 'split_by' not in sample
+
+
 def test_a_missing_key_is_named():
     results = item()
     del results['sent_id']

@@ -62,6 +62,7 @@ def test_image_is_loaded_as_bgr(photo):
 def test_image_without_annotation_is_loaded(photo):
     results = LoadReferImage().transform(dict(img_path=str(photo[0])))
     assert results['ori_shape'] == (30, 50)
+    assert (results['height'], results['width']) == (30, 50)
 
 
 def test_exif_orientation_is_ignored(tmp_path):
@@ -154,6 +155,33 @@ def test_compressed_rle(blob, as_text):
     np.testing.assert_array_equal(load_mask(rle), blob)
 
 
+def cut(text):
+    return text[:-1]
+
+
+def cut_in_half(text):
+    return text[: len(text) // 2]
+
+
+# pycocotools fills up what is missing with whatever lies in memory.
+@pytest.mark.parametrize(
+    'damage', [cut, cut_in_half, lambda _: '', lambda text: f'{text}a0']
+)
+def test_a_damaged_compressed_rle_is_refused(blob, damage):
+    rle = coco_mask.encode(blob)
+    rle['counts'] = damage(rle['counts'].decode())
+    with pytest.raises(ValueError, match=f'{NAMED}.*RLE counts'):
+        load_mask(rle)
+
+
+@pytest.mark.parametrize('share', [0.001, 0.5, 1.0])
+def test_compressed_rles_of_all_densities_pass_the_check(share):
+    mask = np.random.default_rng(2).random((300, 200)) < share
+    mask = np.asfortranarray(mask.astype(np.uint8))
+    loaded = load_mask(coco_mask.encode(mask), 300, 200)
+    np.testing.assert_array_equal(loaded, mask)
+
+
 @pytest.mark.parametrize('value', [0, 1])
 def test_uncompressed_rle(blob, value):
     blob[0, 0] = value
@@ -184,10 +212,23 @@ def test_an_empty_mask_names_the_item(segmentation):
         load_mask(segmentation)
 
 
+def test_an_expression_that_names_nothing_has_an_empty_mask():
+    item = dict(mask_item([]), no_target=True)
+    mask = LoadReferMask().transform(item)['gt_seg_map']
+    assert mask.shape == (20, 30) and mask.dtype == np.uint8
+    assert not mask.any()
+
+
+def test_no_target_must_be_true_to_count():
+    with pytest.raises(ValueError, match='has no pixels'):
+        LoadReferMask().transform(dict(mask_item([]), no_target=False))
+
+
 @pytest.mark.parametrize(
     ('segmentation', 'reason'),
     [
         (dict(counts=[10, 5], size=[20, 30]), '15 pixels in an image of 600'),
+        (dict(counts=[-5, 605], size=[20, 30]), 'a negative number'),
         (dict(counts=[450], size=[15, 30]), r'size \[15, 30\] in an image'),
         (dict(counts=[10, 5]), 'size'),
         (None, 'NoneType'),
@@ -206,6 +247,32 @@ def test_tiny_masks_have_their_areas(tiny_refer):
         mask = LoadReferMask().transform(item)['gt_seg_map']
         assert mask.sum() == areas[item['ann_id']]
         assert item['seg_fields'] == ['gt_seg_map']
+
+
+def test_a_png_is_a_mask(tmp_path, blob):
+    path = tmp_path / 'mask.png'
+    Image.fromarray(200 * blob).save(path)
+    np.testing.assert_array_equal(load_mask(str(path)), blob)
+
+
+def test_a_png_of_another_size_names_item_and_both_sizes(tmp_path, blob):
+    path = tmp_path / 'mask.png'
+    Image.fromarray(blob.T).save(path)
+    message = rf'{NAMED} .*mask.png is 30x20 .*its image 20x30'
+    with pytest.raises(ValueError, match=message):
+        load_mask(str(path))
+
+
+def test_a_missing_png_names_item_and_path():
+    message = rf'mask no.png of {NAMED} .* does not exist; .*data_prefix'
+    with pytest.raises(FileNotFoundError, match=message):
+        load_mask('no.png')
+
+
+def test_a_source_names_the_item():
+    item = dict(mask_item([]), source='own.jsonl, line 3')
+    with pytest.raises(ValueError, match='of own.jsonl, line 3 .a.jpg. has'):
+        LoadReferMask().transform(item)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""gRefCOCO: expressions that name one thing, several, or nothing."""
+
+from itertools import chain
+from typing import Any
+
+from mmdit.registry import DATASETS
+
+from .refcoco import RefCOCODataset
+from .refer import Ref
+
+
+@DATASETS.register_module()
+class GRefCOCODataset(RefCOCODataset):
+    """Expressions, each with the mask of all that it names, maybe nothing.
+
+    Items are those of ``RefCOCODataset``, with two differences: ``ann_id`` is
+    a list, and ``no_target`` says whether the expression names nothing in the
+    image. ``segmentation`` lists the polygons and RLEs of all annotations;
+    their union is the mask. Crowds count like other annotations, where the
+    benchmark's own code (ReLA) leaves them out.
+
+    Files (Liu et al., "GRES: Generalized Referring Expression Segmentation",
+    CVPR 2023): ``<data_root>/grefcoco/grefs(unc).json`` or ``.p`` and
+    ``instances.json``; splits ``train``, ``val``, ``testA`` and ``testB``.
+
+    Args:
+        dataset: ``grefcoco``, the folder of the files.
+        shuffle_expressions: Not for gRefCOCO: what two expressions of an image
+            name may overlap, so that wrong words could be partly right.
+        **kwargs: As in ``RefCOCODataset``.
+    """
+
+    IMAGES = {'grefcoco': 'images/train2014'}
+    GENERALIZED = True
+
+    def __init__(
+        self,
+        *,
+        dataset: str = 'grefcoco',
+        shuffle_expressions: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        if shuffle_expressions:
+            raise ValueError(
+                'shuffle_expressions=True is no control experiment on '
+                'gRefCOCO: what two expressions of an image name may overlap, '
+                'so a model that reads the words need not fail; set it to '
+                'False, or use RefCOCODataset'
+            )
+        super().__init__(dataset=dataset, **kwargs)
+
+    def _target(self, ref: Ref) -> dict:
+        """Return all that the ref refers to, which may be nothing."""
+        parts = (_parts(a['segmentation']) for a in ref.annotations)
+        return dict(
+            ann_id=ref.ann_ids,
+            segmentation=list(chain.from_iterable(parts)),
+            no_target=not ref.annotations,
+        )
+
+
+def _parts(segmentation: dict | list) -> list:
+    """Return the polygons or RLEs of a COCO segmentation."""
+    return [segmentation] if isinstance(segmentation, dict) else segmentation

@@ -1,0 +1,88 @@
+"""A data set of one's own: a JSON-lines file, one row per expression."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.dataset import BaseDataset
+
+from mmdit.registry import DATASETS
+
+from ..refcoco import RefCOCODataset
+from .rows import FORMAT, join_mask, read_rows
+
+_PREFIXES = ('img_path', 'mask_path')
+
+
+@DATASETS.register_module()
+class ReferJSONLDataset(BaseDataset):
+    """Expressions of a JSON-lines file; docs/own_data.md has the format.
+
+    An item is an expression: a dict of ``img_path, image_id, ref_id, ann_id,
+    sent_id, expression, segmentation`` (COCO polygons, RLE, or the path of a
+    PNG), ``no_target``, ``source`` (file and line, for messages) and
+    ``sample_idx``. ``sent_id`` is the number of the line, ``ref_id`` and
+    ``ann_id`` are the row's ``id`` if it has one, else that number.
+
+    Rows are checked when the file is read, images and masks when an item is
+    loaded. ``tools/dataset_converters/check_jsonl.py`` checks all at once.
+
+    Args:
+        ann_file: The file, in ``data_root`` or absolute.
+        data_prefix: ``dict(img_path=..., mask_path=...)``, the folders that
+            relative paths of images and of masks start from, in ``data_root``
+            or absolute. By default both start from the folder of the file.
+        **kwargs: As in MMEngine's ``BaseDataset``.
+    """
+
+    METAINFO: dict = RefCOCODataset.METAINFO
+
+    def __init__(
+        self,
+        *,
+        ann_file: str,
+        data_prefix: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        prefix = dict(data_prefix or {})
+        if unknown := sorted(set(prefix) - set(_PREFIXES)):
+            raise ValueError(
+                f'data_prefix of ReferJSONLDataset has no '
+                f'{", ".join(unknown)}; set {" or ".join(_PREFIXES)}'
+            )
+        super().__init__(ann_file=ann_file, data_prefix=prefix, **kwargs)
+
+    def load_data_list(self) -> list[dict]:
+        """Return one record per row."""
+        folder = os.path.dirname(self.ann_file)
+        image_root, mask_root = (
+            self.data_prefix.get(key, folder) for key in _PREFIXES
+        )
+        records = []
+        for line, row in read_rows(self.ann_file):
+            if isinstance(row, ValueError):
+                raise ValueError(
+                    f'{self.ann_file}, line {line}: {row}; {FORMAT}'
+                ) from row
+            name = line if row.name is None else row.name
+            records.append(
+                dict(
+                    img_path=os.path.join(image_root, row.image),
+                    image_id=row.image_id,
+                    ref_id=name,
+                    ann_id=name,
+                    sent_id=line,
+                    expression=row.expression,
+                    segmentation=join_mask(mask_root, row.mask),
+                    no_target=row.no_target,
+                )
+            )
+        if not records:
+            raise ValueError(f'{self.ann_file} has no rows; {FORMAT}')
+        return records
+
+    def get_data_info(self, idx: int) -> dict:
+        """Return a copy of item ``idx``."""
+        record = super().get_data_info(idx)
+        record['source'] = f'{self.ann_file}, line {record["sent_id"]}'
+        return record

@@ -1,0 +1,102 @@
+"""tools/dataset_converters/check_jsonl.py and refer2jsonl.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from mmdit.datasets import RefCOCODataset, ReferJSONLDataset
+from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters'
+
+
+def run(tool, *args):
+    return subprocess.run(
+        [sys.executable, str(TOOLS / tool), *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Rows of an image below ``images``."""
+    (tmp_path / 'images').mkdir()
+    Image.new('RGB', (60, 40)).save(tmp_path / 'images/a.png')
+    mask = [[2, 2, 12, 2, 12, 12]]
+    return [
+        dict(image='a.png', expression=words, mask=mask)
+        for words in ('left [red] box', 'the box')
+    ]
+
+
+def write(tmp_path, rows):
+    path = tmp_path / 'train.jsonl'
+    path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+    return path
+
+
+def test_a_usable_file(tmp_path, rows):
+    path = write(tmp_path, rows)
+    args = (path, '--image-root', tmp_path / 'images', '--workers', 1)
+    result = run('check_jsonl.py', *args)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == str(path)
+    assert lines[-1] == 'USABLE: 2 rows without errors'
+    assert '2 different; 2 to 3 words, median 2.5' in result.stdout
+
+
+def test_a_warning_leaves_it_usable(tmp_path, rows):
+    path = write(tmp_path, [*rows, rows[0]])
+    result = run('check_jsonl.py', path, '--image-root', tmp_path / 'images')
+    assert result.returncode == 0
+    assert 'line 3: "left [red] box" of a.png, as in line 1' in result.stdout
+    assert result.stdout.endswith('without errors, 1 with warnings\n')
+
+
+def test_an_unusable_file_shows_the_first_cases(tmp_path, rows):
+    path = write(tmp_path, [*rows, *rows, {}])
+    result = run('check_jsonl.py', path, '--examples', 1)
+    assert result.returncode == 1
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert f'line 1: {tmp_path / "a.png"}' in lines
+    assert '... 3 more; --examples N shows N' in lines
+    assert not any(line.startswith('line 2: ') for line in lines)
+    assert lines[-1].startswith('NOT USABLE: 5 of 5 rows have errors')
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['none.jsonl'], 'none.jsonl does not exist'),
+        ([__file__, '--image-root', 'none'], '--image-root none is no folder'),
+        ([__file__, '--workers', '0'], '--workers is 0, expected 1 or more'),
+    ],
+)
+def test_wrong_arguments_are_named(args, message):
+    result = run('check_jsonl.py', *args)
+    assert result.returncode == 2
+    assert message in result.stderr and 'Traceback' not in result.stderr
+
+
+def test_refcoco_becomes_json_lines(tiny_refer, tmp_path):
+    path = tmp_path / 'lists' / 'train.jsonl'
+    result = run('refer2jsonl.py', tiny_refer, path)
+    assert result.stdout == f'7 rows: {path}\n', result.stderr
+    assert run('check_jsonl.py', path).returncode == 0
+    original = RefCOCODataset(data_root=str(tiny_refer), sample_by='sentence')
+    for old, new in zip(
+        original, ReferJSONLDataset(ann_file=str(path)), strict=True
+    ):
+        assert new['expression'] == old['expression']
+        assert new['ref_id'] == old['sent_id']
+        masks = [
+            LoadReferMask().transform(LoadReferImage().transform(item))
+            for item in (old, new)
+        ]
+        assert (masks[0]['gt_seg_map'] == masks[1]['gt_seg_map']).all()

@@ -1,0 +1,129 @@
+"""tools/analysis_tools/compare_variants.py."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / 'tools/analysis_tools/compare_variants.py'
+DATA = 'sam-tiny_synthref-crowded-64x64.py'
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('compare_variants', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_result(config, seed, score):
+    return {
+        'config': config,
+        'seed': seed,
+        'iters': 7,
+        'seconds': 30,
+        'trainable': 1_500_000,
+        'mIoU': score,
+        'oIoU': score + 1,
+        'P@0.5': score + 2,
+        'shuffled mIoU': 5.0,
+        'commit': 'abc',
+        'torch': '2',
+        'device': 'abacus',
+    }
+
+
+def test_every_row_of_the_paper_has_a_twin(tool):
+    papers = {
+        path.name.split('_')[0]
+        for path in (ROOT / 'configs/dit').glob('*_sam-vit-b_*refcoco-512*')
+    }
+    # What is no row of the paper's tables.
+    papers -= {'ldit-windowed'}
+    assert set(tool.ROWS) == papers
+    twins = {p.name for p in (ROOT / 'configs/synthref').glob(f'*_{DATA}')}
+    assert twins == {f'{row}_{DATA}' for row in (*tool.ROWS, 'prompts')}
+
+
+def test_the_table_shows_mean_and_spread(tool):
+    results = [
+        *(make_result('a_x.py', seed, 10 + seed) for seed in (0, 1, 2)),
+        make_result('b_x.py', 0, 30),
+    ]
+    rows = tool.summarise(results)
+    assert rows[0]['mIoU'] == (11, 1)
+    assert rows[1]['mIoU'] == (30, 0)
+    table = tool.format_table(rows, results)
+    assert '| 1.50 M | 11.0 ± 1.0 | 12.0 ± 1.0 | 13.0 ± 1.0 | 5.0' in table
+    assert '7 steps' in table and '4 runs, 2 minutes' in table
+    assert 'Commit abc, torch 2, abacus' in table
+
+
+def test_only_what_is_between_the_marks_changes(tool, tmp_path):
+    page = tmp_path / 'page.md'
+    begin, end = '<!-- table: begin -->', '<!-- table: end -->'
+    page.write_text(f'before\n{begin}\nold\n{end}\nafter\n')
+    tool.insert_table(page, 'new')
+    assert page.read_text() == f'before\n{begin}\nnew\n{end}\nafter\n'
+    page.write_text('no marks')
+    with pytest.raises(SystemExit, match='no lines'):
+        tool.insert_table(page, 'new')
+
+
+def test_another_start_is_refused(tool):
+    config = ROOT / f'configs/synthref/default_{DATA}'
+    with pytest.raises(SystemExit, match=r'starts from .*iter_.*expected x'):
+        tool.check_start([config], Path('x.pth'))
+
+
+@pytest.mark.slow
+def test_two_rows_are_compared_and_not_repeated(tmp_path):
+    """All the way: pre-training, two variants, table and picture."""
+    make = ROOT / 'tools/dataset_converters/synthref.py'
+    data = ['data/synthref-crowded', '--level', 'crowded', '--train', '8']
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+
+    def run(*command):
+        return subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    assert run(make, *data, '--val', '3').returncode == 0
+    configs = []
+    for name in ('prompts', 'default', 'ldit-frozen'):
+        path = tmp_path / f'{name}_small.py'
+        init = "init_cfg=dict(checkpoint='work_dirs/prompts_small/iter_2.pth')"
+        path.write_text(
+            f"_base_ = '{ROOT}/configs/synthref/{name}_{DATA}'\n"
+            'train_cfg = dict(max_iters=2, val_interval=2)\n'
+            'train_dataloader = dict(batch_size=2)\n'
+            + (f'model = dict({init})\n' if name != 'prompts' else '')
+        )
+        configs.append(path)
+    command = [
+        *(SCRIPT, *configs[1:], '--pretrain', configs[0], '--seeds', 0, 1),
+        *('--out', tmp_path / 'page.md', '--plot', tmp_path / 'plot.png'),
+    ]
+    done = run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = sorted(tmp_path.glob('work_dirs/compare_variants/*/*/*.json'))
+    results = [p for p in results if p.name == 'result.json']
+    assert len(results) == 4
+    content = json.loads(results[0].read_text())
+    assert 0 <= content['mIoU'] <= 100 and content['iters'] == 2
+    page = (tmp_path / 'page.md').read_text()
+    assert '[default]' in page and '[ldit-frozen]' in page
+    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
+    before = [p.stat().st_mtime_ns for p in results]
+    assert run(*command).returncode == 0
+    assert [p.stat().st_mtime_ns for p in results] == before

@@ -1,0 +1,158 @@
+"""tools/dataset_converters/refer.py."""
+
+import json
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = (
+    Path(__file__).resolve().parents[2]
+    / 'tools'
+    / 'dataset_converters'
+    / 'refer.py'
+)
+
+
+@pytest.fixture
+def check(monkeypatch, capsys):
+    """Run the tool in this process; return its status and what it says."""
+    spec = util.spec_from_file_location('refer_tool', SCRIPT)
+    tool = util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    monkeypatch.setenv('COLUMNS', '80')
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, args)])
+        try:
+            status = tool.main()
+        except SystemExit as stop:
+            status = stop.code
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    return run
+
+
+def edit_instances(root, change):
+    path = root / 'refcoco' / 'instances.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def rows(said):
+    """Return the table rows by their first word."""
+    lines = [line.split() for line in said.splitlines()]
+    return {line[0]: line[1:] for line in lines if line}
+
+
+def test_a_usable_set_is_counted_beside_the_public_numbers(check, tiny_refer):
+    status, said = check(tiny_refer, '--workers', 1)
+    assert status == 0
+    assert rows(said)['train'][:2] == ['4', '42,404']
+    assert rows(said)['testA'][:2] == ['0', '1,975']
+    assert rows(said)['all'][:4] == ['6', '50,000', '10', '142,210']
+    assert said.splitlines()[-1] == (
+        'refcoco (unc): usable, not the full set (6 of 50,000 refs); but '
+        'images in train and another split (2)'
+    )
+
+
+def test_a_pipe_gets_plain_lines(tiny_refer):
+    result = subprocess.run(
+        [sys.executable, str(SCRIPT), str(tiny_refer)],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0
+    assert result.stderr == ''
+    assert '\x1b' not in result.stdout
+    table = [x for x in result.stdout.splitlines() if ' 142,210 ' in x]
+    assert len(table) == 1 and len(table[0]) <= 80
+
+
+def test_examples_are_cut_and_the_report_is_not(check, tiny_refer, tmp_path):
+    def empty_all(content):
+        for annotation in content['annotations']:
+            annotation['segmentation'] = []
+
+    edit_instances(tiny_refer, empty_all)
+    path = tmp_path / 'new' / 'report.json'
+    args = '--examples', 1, '--report', path
+    status, said = check(tiny_refer, *args)
+    assert status == 1
+    assert 'broken: empty masks (4)' in said
+    assert '... and 3 more' in said
+    assert 'refcoco (unc): BROKEN: empty masks (4)' in said
+    (written,) = json.loads(path.read_text())['sets']
+    assert written['broken'] is True
+    assert written['problems']['empty masks'] == [
+        f'ann_id {number}' for number in (100, 101, 102, 103)
+    ]
+    assert written['counts']['all']['refs'] == 6
+
+
+def test_what_is_broken_can_be_skipped(check, tiny_refer):
+    for path in (tiny_refer / 'images' / 'train2014').iterdir():
+        path.unlink()
+    status, said = check(tiny_refer)
+    assert status == 1
+    assert 'missing images (2): name their folder by --images' in said
+    status, said = check(tiny_refer, '--skip-images', '--skip-masks')
+    assert status == 0
+    assert 'images and masks not checked' in said
+
+
+def test_one_broken_set_leaves_the_others_checked(check, tiny_refer):
+    folder = tiny_refer / 'refcocog'
+    folder.mkdir()
+    (folder / 'instances.json').write_text('{')
+    (folder / 'refs(umd).p').write_bytes(pickle.dumps([]))
+    status, said = check(tiny_refer)
+    assert status == 1
+    assert 'refcoco (unc): usable' in said
+    assert 'refcocog (umd): BROKEN: unreadable files (1)' in said
+    assert 'is not complete JSON' in said
+    assert check(tiny_refer, '--dataset', 'refcoco')[0] == 0
+
+
+def test_leaks_are_shown(check, tiny_refer):
+    shutil.copytree(tiny_refer / 'refcoco', tiny_refer / 'refcoco+')
+    _, said = check(tiny_refer, '--skip-images', '--skip-masks')
+    assert re.search(r'refcoco \(unc\) +refcoco\+ \(unc\) +2 +2\b', said)
+
+
+@pytest.mark.parametrize(
+    ('args', 'message'),
+    [
+        (['nowhere'], 'nowhere is no folder'),
+        (['images'], 'images holds no data set: expected refcoco,'),
+        (['refcoco'], 'it is one itself, so name'),
+        (['.', '--split-by', 'umd'], 'split by umd'),
+        (['.', '--images', 'nowhere'], '--images nowhere is no folder'),
+        (['.', '--workers', '0'], '--workers is 0, expected 1 or up'),
+        (['.', '--dataset', 'coco'], "invalid choice: 'coco'"),
+    ],
+)
+def test_wrong_arguments_are_explained(
+    check, tiny_refer, monkeypatch, args, message
+):
+    monkeypatch.chdir(tiny_refer)
+    status, said = check(*args)
+    assert status == 2
+    assert message in said
+
+
+def test_real_data_is_usable(check, refer_mini):
+    status, said = check(refer_mini)
+    assert status == 0
+    assert (
+        'refcoco (unc): usable, not the full set (24 of 50,000 refs)\n'
+        'refcocog (google): usable, not the full set (8 of 49,822 refs)\n'
+    ) in said

@@ -1,0 +1,251 @@
+"""Check an installation of RefCOCO, RefCOCO+, RefCOCOg, RefCLEF or gRefCOCO.
+
+``python tools/dataset_converters/refer.py data/refer`` checks every data set
+below the folder; docs/prepare_data.md explains each check. Exit status: 0 all
+usable, 1 something is broken, 2 wrong arguments.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from mmdit.datasets.refer_check import (
+    IMAGE_FOLDERS,
+    KINDS,
+    Counts,
+    Leak,
+    SetReport,
+    check_set,
+    find_leaks,
+    find_sets,
+)
+
+STYLES = {'broken': 'bold red', 'warning': 'yellow', 'note': 'cyan'}
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0] + ' See docs/prepare_data.md.'
+    )
+    parser.add_argument(
+        'data_root', type=Path, help='folder of the data sets, as in configs'
+    )
+    parser.add_argument(
+        '--dataset',
+        nargs='+',
+        choices=list(IMAGE_FOLDERS),
+        default=[],
+        metavar='NAME',
+        help=f'what to check, of {", ".join(IMAGE_FOLDERS)}; by default '
+        'every one in the folder',
+    )
+    parser.add_argument(
+        '--split-by',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='the names in brackets, such as unc; by default all there are',
+    )
+    parser.add_argument(
+        '--images',
+        type=Path,
+        metavar='DIR',
+        help='folder of the images; by default images/train2014 in the '
+        'folder, or images/saiapr_tc-12 for refclef',
+    )
+    parser.add_argument(
+        '--skip-images', action='store_true', help='need no image files'
+    )
+    parser.add_argument(
+        '--skip-masks', action='store_true', help='draw no masks'
+    )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        default=os.cpu_count() or 1,
+        help='number of processes; by default one per CPU core',
+    )
+    parser.add_argument(
+        '--examples',
+        type=int,
+        default=3,
+        help='how many cases of each problem to show (default: 3)',
+    )
+    parser.add_argument(
+        '--report',
+        type=Path,
+        metavar='FILE.json',
+        help='write everything that was found',
+    )
+    args = parser.parse_args()
+    args.sets = find_sets(args.data_root, args.dataset, args.split_by)
+    if message := _find_mistake(args):
+        parser.error(message)
+    return args
+
+
+def main() -> int:
+    """Check all, say what was found and return the exit status."""
+    args = parse_args()
+    out, err = Console(highlight=False), Console(stderr=True)
+    reports = []
+    for dataset, split_by in args.sets:
+        report = check_set(
+            args.data_root,
+            dataset,
+            split_by,
+            image_folder=args.images,
+            skip_images=args.skip_images,
+            skip_masks=args.skip_masks,
+            workers=args.workers,
+            track=lambda *work: track(err, *work),
+        )
+        show_report(out, report, args.examples)
+        reports.append(report)
+    leaks = find_leaks(reports)
+    show_leaks(out, leaks)
+    for report in reports:
+        style = 'bold red' if report.broken else 'bold green'
+        out.print(Text(report.verdict, style), soft_wrap=True)
+    if args.report is not None:
+        write_report(args.report, args.data_root, reports, leaks)
+        out.print(Text(f'everything that was found: {args.report}'))
+    return int(any(report.broken for report in reports))
+
+
+def _find_mistake(args: argparse.Namespace) -> str:
+    """Say what is wrong with the arguments, if anything is."""
+    root = args.data_root
+    if not root.is_dir():
+        return f'{root} is no folder; expected the folder of the data sets'
+    if not args.sets:
+        hint = f'expected {", ".join(IMAGE_FOLDERS)} in it'
+        if args.split_by:
+            hint += f', split by {" or ".join(args.split_by)}'
+        if (root / 'instances.json').is_file():
+            hint = f'it is one itself, so name {root.resolve().parent}'
+        return f'{root} holds no data set: {hint} (docs/prepare_data.md)'
+    if args.images is not None and not args.images.is_dir():
+        return f'--images {args.images} is no folder'
+    for name, least in (('workers', 1), ('examples', 0)):
+        if getattr(args, name) < least:
+            return f'--{name} is {getattr(args, name)}, expected {least} or up'
+    return ''
+
+
+def track(
+    console: Console, items: Iterable, total: int, description: str
+) -> Iterator:
+    """Show a progress bar, on a terminal only."""
+    # No refresh thread: it could hold a lock when a worker is forked.
+    with Progress(
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(description, total=total)
+        step = max(1, total // 200)
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % step == 0:
+                progress.update(task, completed=number, refresh=True)
+
+
+def show_report(out: Console, report: SetReport, examples: int) -> None:
+    """Print the counts and problems of a data set."""
+    out.print(Text(report.name, 'bold'))
+    if report.counts:
+        out.print(_count_table(report))
+    for kind, (level, advice) in KINDS.items():
+        cases = report.problems.get(kind, [])
+        if not cases:
+            continue
+        line = Text(f'  {level}: ', STYLES[level])
+        line.append(f'{kind} ({len(cases):,})', 'bold')
+        line.append(f': {advice}' if advice else '')
+        out.print(line, soft_wrap=True)
+        for case in cases[:examples]:
+            out.print(Text(f'    {case}'), soft_wrap=True)
+        if rest := len(cases) - len(cases[:examples]):
+            out.print(Text(f'    ... and {rest:,} more'))
+    out.print()
+
+
+def _count_table(report: SetReport) -> Table:
+    """Return the counts of each split beside the published ones."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column('split')
+    for name in Counts._fields:
+        table.add_column(name, justify='right')
+        table.add_column('public', justify='right', style='dim')
+    splits = [*report.public, *report.counts]
+    # Each once, 'all' at the end.
+    for split in sorted(dict.fromkeys(splits), key=lambda s: s == 'all'):
+        got = report.counts.get(split, Counts(0, 0, 0))
+        public = report.public.get(split, Counts(None, None, None))
+        cells = [split]
+        for number, expected in zip(got, public, strict=True):
+            cells.append(f'{number:,}')
+            cells.append('-' if expected is None else f'{expected:,}')
+        style = 'yellow' if split in report.different else None
+        table.add_row(*cells, style=style, end_section=split == 'all')
+    return table
+
+
+def show_leaks(out: Console, leaks: list[Leak]) -> None:
+    """Print which training images other data sets hold out."""
+    if not leaks:
+        return
+    out.print(
+        '[bold]Training images that another data set holds out[/]: joint '
+        'training must\nleave them out, as JointRefCOCODataset does.'
+    )
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column('train images of')
+    table.add_column('held out by')
+    table.add_column('images', justify='right')
+    table.add_column('of', justify='right')
+    for leak in leaks:
+        counts = f'{leak.images:,}', f'{leak.train_images:,}'
+        table.add_row(leak.train, leak.held_out, *counts)
+    out.print(table)
+    out.print()
+
+
+def write_report(
+    path: Path, root: Path, reports: list[SetReport], leaks: list[Leak]
+) -> None:
+    """Write everything as JSON, every case of every problem included."""
+    content = dict(
+        data_root=str(root),
+        sets=[
+            dict(
+                dataset=report.dataset,
+                split_by=report.split_by,
+                verdict=report.verdict,
+                broken=report.broken,
+                counts={k: v._asdict() for k, v in report.counts.items()},
+                public={k: v._asdict() for k, v in report.public.items()},
+                problems=report.problems,
+                unchecked=report.unchecked,
+            )
+            for report in reports
+        ],
+        leaks=[leak._asdict() for leak in leaks],
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1), encoding='utf-8')
+
+
+if __name__ == '__main__':
+    raise SystemExit(main())

@@ -1,0 +1,56 @@
+"""Write a split of RefCOCO, RefCOCO+, RefCOCOg or RefCLEF as JSON lines.
+
+``python tools/dataset_converters/refer2jsonl.py data/refer val.jsonl --split
+val`` writes a row per sentence (docs/own_data.md); images stay where they are.
+"""
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from mmdit.datasets import RefCOCODataset
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('data_root', help='as in the config')
+    parser.add_argument('out', type=Path, help='file to write')
+    parser.add_argument('--dataset', default='refcoco')
+    parser.add_argument('--split-by', default='unc')
+    parser.add_argument('--split', default='train')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Write a row for each sentence."""
+    args = parse_args()
+    dataset = RefCOCODataset(
+        data_root=args.data_root,
+        dataset=args.dataset,
+        split_by=args.split_by,
+        split=args.split,
+        sample_by='sentence',
+    )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with open(args.out, 'w', encoding='utf-8') as file:
+        for item in dataset:
+            row = to_row(item, args.out.parent)
+            file.write(json.dumps(row, ensure_ascii=False) + '\n')
+    print(f'{len(dataset)} rows: {args.out}')
+
+
+def to_row(item: dict, folder: Path) -> dict:
+    """Return an item as a row whose paths start from ``folder``."""
+    return dict(
+        id=item['sent_id'],
+        image_id=item['image_id'],
+        image=os.path.relpath(item['img_path'], folder),
+        expression=item['expression'],
+        mask=item['segmentation'],
+    )
+
+
+if __name__ == '__main__':
+    main()
