@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / 'tools/analysis_tools/compare_variants.py'
-DATA = 'sam-tiny_synthref-crowded-64x64.py'
+DATA = 'sam-tiny_synthref-64x64.py'
 
 
 @pytest.fixture(scope='module')
@@ -86,7 +86,7 @@ def test_another_start_is_refused(tool):
 def test_two_rows_are_compared_and_not_repeated(tmp_path):
     """All the way: pre-training, two variants, table and picture."""
     make = ROOT / 'tools/dataset_converters/synthref.py'
-    data = ['data/synthref-crowded', '--level', 'crowded', '--train', '8']
+    data = ['data/synthref', '--train', '8']
     environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
 
     def run(*command):

@@ -28,7 +28,7 @@ from rich.console import Console
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/synthref'
-DATA = 'sam-tiny_synthref-crowded-64x64.py'
+DATA = 'sam-tiny_synthref-64x64.py'
 # In the paper's order; those that end in "-frozen" are its rows marked *.
 ROWS = (
     'default',

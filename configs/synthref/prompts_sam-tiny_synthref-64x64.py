@@ -2,7 +2,7 @@
 # of these scenes start from what it learns, as the paper's start from SAM.
 _base_ = [
     '../_base_/models/sam-vit-tiny.py',
-    '../_base_/datasets/synthref-crowded_64x64.py',
+    '../_base_/datasets/synthref_64x64.py',
     '../_base_/schedules/adamw_quick.py',
     '../_base_/default_runtime.py',
 ]

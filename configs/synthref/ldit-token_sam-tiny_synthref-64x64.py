@@ -1,4 +1,4 @@
-_base_ = './default_sam-tiny_synthref-crowded-64x64.py'
+_base_ = './default_sam-tiny_synthref-64x64.py'
 model = dict(
     backbone=dict(text_injector=dict(type='LayerwiseToken', num_tokens=16))
 )

@@ -2,17 +2,15 @@
 # the same prompt-trained checkpoint.
 _base_ = [
     '../_base_/models/sam-vit-tiny.py',
-    '../_base_/datasets/synthref-crowded_64x64.py',
+    '../_base_/datasets/synthref_64x64.py',
     '../_base_/schedules/adamw_quick.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 1000
+max_iters = 1500
 model = dict(
-    text_encoder=dict(vocab_file='data/synthref-crowded/vocab.txt'),
     init_cfg=dict(
         type='mmdit.SAMPretrained',
-        checkpoint='work_dirs/prompts_sam-tiny_synthref-crowded-64x64/'
-        'iter_3000.pth',
+        checkpoint='work_dirs/prompts_sam-tiny_synthref-64x64/iter_3000.pth',
     ),
 )
 param_scheduler = [

@@ -1,12 +1,12 @@
-_base_ = './default_sam-tiny_synthref-crowded-64x64.py'
+_base_ = './default_sam-tiny_synthref-64x64.py'
 model = dict(
     backbone=dict(
         text_injector=dict(
-            type='LayerwiseCrossAttentionFFN',
+            type='LayerwiseCrossAttention',
             dropout=0.0,
+            zero_init=False,
             inner_dims=64,
             num_heads=4,
-            mlp_dims=256,
         )
     )
 )

@@ -1,2 +1,0 @@
-_base_ = './default_sam-tiny_synthref-crowded-64x64.py'
-model = dict(decode_head=dict(num_layers=4))

@@ -1,2 +1,0 @@
-_base_ = './default-dec6_sam-tiny_synthref-crowded-64x64.py'
-model = dict(backbone=dict(frozen=True))

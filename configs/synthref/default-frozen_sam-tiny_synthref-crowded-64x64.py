@@ -1,2 +1,0 @@
-_base_ = './default_sam-tiny_synthref-crowded-64x64.py'
-model = dict(backbone=dict(frozen=True))

@@ -1,2 +1,0 @@
-_base_ = './edit-frozen_sam-tiny_synthref-crowded-64x64.py'
-model = dict(text_encoder=dict(frozen=True))

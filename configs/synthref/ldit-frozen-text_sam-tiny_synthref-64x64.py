@@ -1,0 +1,2 @@
+_base_ = './ldit-frozen_sam-tiny_synthref-64x64.py'
+model = dict(text_encoder=dict(frozen=True))
