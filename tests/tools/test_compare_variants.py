@@ -33,6 +33,9 @@ def make_result(config, seed, score):
         'oIoU': score + 1,
         'P@0.5': score + 2,
         'shuffled mIoU': 5.0,
+        'looks': 50.0,
+        'place': 40.0,
+        'relation': 30.0,
         'commit': 'abc',
         'torch': '2',
         'device': 'abacus',
@@ -60,9 +63,23 @@ def test_the_table_shows_mean_and_spread(tool):
     assert rows[0]['mIoU'] == (11, 1)
     assert rows[1]['mIoU'] == (30, 0)
     table = tool.format_table(rows, results)
-    assert '| 1.50 M | 11.0 ± 1.0 | 12.0 ± 1.0 | 13.0 ± 1.0 | 5.0' in table
+    assert '| 1.50 M | 11.0 ± 1.0 | 12.0 ± 1.0 | 13.0 ± 1.0 | 50.0 ±' in table
     assert '7 steps' in table and '4 runs, 2 minutes' in table
     assert 'Commit abc, torch 2, abacus' in table
+
+
+def test_expressions_are_sorted_by_what_they_ask_for(tool):
+    said = {
+        'small red star': 0.9,
+        'the star': 0.7,
+        'star on the left side': 0.4,
+        'highest circle': 0.2,
+        'the star to the left of the circle': 0.1,
+        'thing closest to the star': 0.3,
+    }
+    rows = [dict(expression=words, iou=iou) for words, iou in said.items()]
+    expected = dict(looks=80, place=30, relation=20)
+    assert tool.score_kinds(rows) == pytest.approx(expected)
 
 
 def test_only_what_is_between_the_marks_changes(tool, tmp_path):

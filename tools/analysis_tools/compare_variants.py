@@ -8,6 +8,7 @@ an interrupted comparison goes on.
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -49,7 +50,14 @@ ROWS = (
     'ldit-frozen-text',
 )
 METRICS = ('mIoU', 'oIoU', 'P@0.5')
+# What an expression asks for, by the words of SynthRef; the first that fits.
+KINDS = {
+    'relation': r'\b(of the|above|below|under|closest)\b',
+    'place': r'\b(left|right|top|bottom|middle|highest|lowest)\b',
+    'looks': '',
+}
 SHUFFLED = 'shuffled mIoU'
+COLUMNS = (*METRICS, *reversed(KINDS), SHUFFLED)
 
 
 def parse_args() -> argparse.Namespace:
@@ -117,6 +125,8 @@ def train_and_score(
     shuffled = cfg.test_dataloader.dataset
     shuffled.shuffle_expressions = cfg.model.text_encoder is not None
     start = time.perf_counter()
+    rows_file = work_dir / 'rows.json'
+    cfg.val_evaluator.out_file = str(rows_file)
     runner = Runner.from_cfg(cfg)
     runner.train()
     seconds = time.perf_counter() - start
@@ -130,6 +140,7 @@ def train_and_score(
         parameters=sum(p.numel() for p in parameters),
         trainable=sum(p.numel() for p in parameters if p.requires_grad),
         **{name: scores[name] for name in METRICS},
+        **score_kinds(json.loads(rows_file.read_text())),
         **{SHUFFLED: runner.test()['mIoU']},
         commit=git('rev-parse', '--short', 'HEAD'),
         torch=torch.__version__,
@@ -137,6 +148,18 @@ def train_and_score(
     )
     text = json.dumps(result, indent=1) + '\n'
     (work_dir / 'result.json').write_text(text)
+
+
+def score_kinds(rows: list[dict]) -> dict[str, float]:
+    """Return the mIoU of the expressions of each kind, in percent."""
+    found: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for row in rows:
+        words = row['expression']
+        kind = next(k for k, v in KINDS.items() if re.search(v, words))
+        found[kind].append(100 * row['iou'])
+    return {
+        k: statistics.fmean(v) if v else math.nan for k, v in found.items()
+    }
 
 
 def run_apart(*job: Any) -> dict:
@@ -198,7 +221,7 @@ def summarise(results: list[dict]) -> list[dict]:
     for config in dict.fromkeys(result['config'] for result in results):
         of_config = [r for r in results if r['config'] == config]
         row = dict(config=config, runs=of_config, name=config.split('_')[0])
-        for metric in (*METRICS, SHUFFLED):
+        for metric in COLUMNS:
             values = [result[metric] for result in of_config]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             row[metric] = (statistics.fmean(values), spread)
@@ -208,7 +231,7 @@ def summarise(results: list[dict]) -> list[dict]:
 
 def format_table(rows: list[dict], results: list[dict]) -> str:
     """Write the rows as a Markdown table, with what they were measured on."""
-    header = ['row', 'trainable', *METRICS, SHUFFLED]
+    header = ['row', 'trainable', *COLUMNS]
     lines = [
         '| ' + ' | '.join(header) + ' |',
         '|---' + '|---:' * (len(header) - 1) + '|',
@@ -216,10 +239,7 @@ def format_table(rows: list[dict], results: list[dict]) -> str:
     for row in rows:
         link = f'[{row["name"]}](../configs/synthref/{row["config"]})'
         trainable = f'{row["runs"][0]["trainable"] / 1e6:.2f} M'
-        cells = [
-            '{:.1f} ± {:.1f}'.format(*row[metric])
-            for metric in (*METRICS, SHUFFLED)
-        ]
+        cells = ['{:.1f} ± {:.1f}'.format(*row[metric]) for metric in COLUMNS]
         lines.append('| ' + ' | '.join([link, trainable, *cells]) + ' |')
     seeds = sorted({result['seed'] for result in results})
     facts = {
