@@ -201,7 +201,7 @@ def load_split(
     instances_path = Path(folder) / 'instances.json'
     images, annotations = load_instances(instances_path)
     all_refs = load_refs(refs_path)
-    _check_family(all_refs, refs_path, generalized)
+    check_family(all_refs, refs_path, generalized)
     refs = [ref for ref in all_refs if ref['split'] == split]
     if not refs:
         present = sorted({str(ref['split']) for ref in all_refs})
@@ -209,7 +209,7 @@ def load_split(
             f'{refs_path} has no split {split!r}; set split to one of: '
             f'{", ".join(present)}'
         )
-    targets = [_target_ids(ref, refs_path, generalized) for ref in refs]
+    targets = [target_ids(ref, refs_path, generalized) for ref in refs]
     _check_links(refs, targets, images, annotations, refs_path, instances_path)
     _warn_of_silent_refs(refs, refs_path)
     skipped = frozenset(skip_sent_ids)
@@ -256,7 +256,7 @@ def _describe_missing(path: Path) -> str:
     )
 
 
-def _check_family(refs: list[dict], path: Path, generalized: bool) -> None:
+def check_family(refs: list[dict], path: Path, generalized: bool) -> None:
     """Raise where RefCOCO is read as gRefCOCO, or the other way round."""
     has_lists = any(isinstance(ref['ann_id'], (list, tuple)) for ref in refs)
     if not refs or has_lists == generalized:
@@ -271,7 +271,7 @@ def _check_family(refs: list[dict], path: Path, generalized: bool) -> None:
     )
 
 
-def _target_ids(ref: dict, path: Path, generalized: bool) -> list[int]:
+def target_ids(ref: dict, path: Path, generalized: bool) -> list[int]:
     """Return the numbers of the ref's annotations, none for no target."""
     given = ref['ann_id']
     ids = list(given) if isinstance(given, (list, tuple)) else [given]

@@ -18,18 +18,16 @@ class Counts(NamedTuple):
 # [4] 'all' of RefCOCO+: 141,564 expressions for 49,856 objects in 19,992
 #     images, in many papers, UniRef++ (arXiv 2312.15715) for one. The
 #     sentences of 'train' are what the other splits leave of them.
-# [5] Sentences of held-out splits, train images of RefCLEF: the table
-#     DATASET_SIZES of public training code (keys refcocoplus_unc, refcocog_umd
-#     and refclef_unc), which agrees with [1] and [2] on RefCOCO. The train
-#     images of RefCLEF are also in https://github.com/mc-lan/Text4Seg/issues/16
+# [5] Sentences of held-out splits: the table DATASET_SIZES of public training
+#     code (keys refcocoplus_unc, refcocog_umd), which agrees with [1] and [2]
+#     on RefCOCO.
 # [6] 95,010 sentences in all: https://github.com/luogen1996/MCN/issues/7, and
 #     9,602 in 'test': arXiv 1608.00525, which calls it the validation
 #     partition and its other 85,408 training. 'train' is what 'val' leaves.
-# [7] Images of RefCLEF's held-out splits:
-#     https://huggingface.co/datasets/jxu124/refclef-benchmark
-# [8] https://github.com/henghuiding/gRefCOCO/issues/6: the paper's 278,232
+# [7] https://github.com/henghuiding/gRefCOCO/issues/6: the paper's 278,232
 #     count a part that is not released.
-# Nothing reliable was found about refclef (berkeley): the ReferIt paper's
+# Nothing reliable was found about RefCLEF: what is published of its unc splits
+# adds up to more images than the data set has, and the ReferIt paper's
 # 54,127/5,842/60,103 sentences are not those of the cleaned files.
 PUBLIC_COUNTS: dict[tuple[str, str], dict[str, Counts]] = {
     ('refcoco', 'unc'): {  # [1] [2] [3]
@@ -61,16 +59,7 @@ PUBLIC_COUNTS: dict[tuple[str, str], dict[str, Counts]] = {
         'train': Counts(44822, None, 24698),
         'val': Counts(5000, None, 4650),
     },
-    ('refclef', 'unc'): {  # [5] [7]
-        'train': Counts(None, None, 17978),
-        'val': Counts(None, 12029, 2000),
-        'testA': Counts(None, 3449, 485),
-        'testB': Counts(None, 3221, 490),
-        'testC': Counts(None, 2664, 465),
-        'testAB': Counts(None, 116, None),
-        'testBC': Counts(None, 86, None),
-    },
-    ('grefcoco', 'unc'): {  # [8]
+    ('grefcoco', 'unc'): {  # [7]
         'all': Counts(None, 259859, None),
     },
 }

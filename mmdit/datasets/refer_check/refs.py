@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from ..grefcoco import GRefCOCODataset
 from ..refer import (
-    _check_family,
-    _target_ids,
+    check_family,
     find_refs,
     load_instances,
     load_refs,
+    target_ids,
 )
 from .counts import Counts
 from .report import Finding, SetReport
@@ -32,11 +32,11 @@ def load_source(folder: Path, split_by: str, report: SetReport) -> Source:
     path = find_refs(folder, split_by, generalized)
     images, annotations = load_instances(folder / 'instances.json')
     all_refs = load_refs(path)
-    _check_family(all_refs, path, generalized)
+    check_family(all_refs, path, generalized)
     refs, targets = [], []
     for ref in all_refs:
         try:
-            ann_ids = _target_ids(ref, path, generalized)
+            ann_ids = target_ids(ref, path, generalized)
             _check_types(ref, ann_ids)
         except (TypeError, ValueError) as error:
             report.add([('malformed refs', str(error))])
