@@ -51,7 +51,8 @@ def test_every_row_of_the_paper_has_a_twin(tool):
     papers -= {'ldit-windowed'}
     assert set(tool.ROWS) == papers
     twins = {p.name for p in (ROOT / 'configs/synthref').glob(f'*_{DATA}')}
-    assert twins == {f'{row}_{DATA}' for row in (*tool.ROWS, 'prompts')}
+    others = ('prompts', 'ldit-attention')
+    assert twins == {f'{row}_{DATA}' for row in (*tool.ROWS, *others)}
 
 
 def test_the_table_shows_mean_and_spread(tool):
