@@ -203,6 +203,19 @@ def test_ldit_follows_the_papers_recipe():
     assert rates[351] == rates[-1] == pytest.approx(0.04)
 
 
+def test_the_cosine_schedule_is_that_of_the_release():
+    name = 'dit/ldit_sam-vit-b_4xb16-cosine-40e_refcoco-512x512.py'
+    cfg = Config.fromfile(ROOT / 'configs' / name)
+    assert cfg.optim_wrapper.optimizer.lr == 1e-4
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    sgd = torch.optim.SGD([parameter], lr=1e-4)
+    rates = learning_rates(cfg.param_scheduler, sgd, steps_per_epoch=10)
+    assert rates[0] == pytest.approx(1e-7)
+    assert max(rates) == pytest.approx(1e-4, rel=0.01)
+    assert 29 <= rates.index(max(rates)) <= 31
+    assert rates[-1] == pytest.approx(1e-6, rel=0.3)
+
+
 def learning_rates(schedulers, optimizer, steps_per_epoch):
     """Step the schedulers as the Runner does."""
     from mmengine.registry import PARAM_SCHEDULERS
