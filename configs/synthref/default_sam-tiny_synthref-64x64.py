@@ -6,7 +6,7 @@ _base_ = [
     '../_base_/schedules/adamw_quick.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 1500
+max_iters = 2500
 model = dict(
     init_cfg=dict(
         type='mmdit.SAMPretrained',

@@ -231,7 +231,7 @@ def summarise(results: list[dict]) -> list[dict]:
 
 def format_table(rows: list[dict], results: list[dict]) -> str:
     """Write the rows as a Markdown table, with what they were measured on."""
-    header = ['row', 'trainable', *COLUMNS]
+    header = ['row', 'trainable', 'runs', *COLUMNS]
     lines = [
         '| ' + ' | '.join(header) + ' |',
         '|---' + '|---:' * (len(header) - 1) + '|',
@@ -240,19 +240,18 @@ def format_table(rows: list[dict], results: list[dict]) -> str:
         link = f'[{row["name"]}](../configs/synthref/{row["config"]})'
         trainable = f'{row["runs"][0]["trainable"] / 1e6:.2f} M'
         cells = ['{:.1f} ± {:.1f}'.format(*row[metric]) for metric in COLUMNS]
-        lines.append('| ' + ' | '.join([link, trainable, *cells]) + ' |')
+        cells = [link, trainable, str(len(row['runs'])), *cells]
+        lines.append('| ' + ' | '.join(cells) + ' |')
     seeds = sorted({result['seed'] for result in results})
     facts = {
         key: ', '.join(sorted({str(result[key]) for result in results}))
         for key in ('iters', 'commit', 'torch', 'device')
     }
-    minutes = sum(result['seconds'] for result in results) / 60
     lines += [
         '',
         f'Mean ± standard deviation over seeds {seeds}, in percent; '
         f'{facts["iters"]} steps each. Commit {facts["commit"]}, torch '
-        f'{facts["torch"]}, {facts["device"]}; {len(results)} runs, '
-        f'{minutes:.0f} minutes of training in all.',
+        f'{facts["torch"]}, {facts["device"]}.',
     ]
     return '\n'.join(lines)
 
