@@ -37,20 +37,10 @@ def plain_attention(
     return scores.softmax(-1) @ value
 
 
-def plain_attend(query, key, value, rel_h, rel_w, key_mask=None):
-    """``attend`` with a bias that is held and added."""
-    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
-    bias = (rel_h[..., :, None] + rel_w[..., None, :]).flatten(3)
-    rows = query.shape[2] - bias.shape[2]
-    columns = key.shape[2] - bias.shape[3]
-    scores = scores + F.pad(bias, (columns, 0, rows, 0))
-    if key_mask is not None:
-        scores = scores.masked_fill(~key_mask[:, None, None], float('-inf'))
-    return scores.softmax(-1) @ value
-
-
 def use_plain_attention(monkeypatch):
-    monkeypatch.setattr('mmdit.models.layers.attention.attend', plain_attend)
+    monkeypatch.setattr(
+        'mmdit.models.layers.attention.choose_backend', lambda *_: 'reference'
+    )
     monkeypatch.setattr(F, 'scaled_dot_product_attention', plain_attention)
 
 

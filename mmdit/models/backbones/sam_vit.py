@@ -15,6 +15,7 @@ from mmdit.models.injectors import TextInjector
 from mmdit.models.layers import (
     Block,
     LayerNorm2d,
+    TableCache,
     resize_position,
     sine_cosine_table,
 )
@@ -63,6 +64,8 @@ class SAMViT(BaseModule):
         attention: 'all' lets every block attend over the whole image, as the
             authors run it at 512 px; 'windowed' keeps SAM's windows, with
             the text in every window.
+        attention_backend: How attention is computed; the numbers are the
+            same. See :func:`mmdit.models.layers.attend`.
         window_size: Side of SAM's windows in tokens. It also sets the size
             of the relative tables of all blocks but the global ones, so it
             matters for ``attention='all'`` too. 0: no such blocks.
@@ -88,6 +91,7 @@ class SAMViT(BaseModule):
         patch_size: int = 16,
         pretrain_size: int = 1024,
         attention: str = 'all',
+        attention_backend: str = 'auto',
         window_size: int = 14,
         mlp_ratio: float = 4.0,
         in_channels: int = 3,
@@ -114,6 +118,7 @@ class SAMViT(BaseModule):
         grid_size = pretrain_size // patch_size
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
         self.pos_embed = nn.Parameter(sine_cosine_table(grid_size, embed_dims))
+        self._positions = TableCache()
         self.blocks = nn.ModuleList()
         for i in range(depth):
             is_global = not window_size or i in arch.get('global_blocks', ())
@@ -126,6 +131,7 @@ class SAMViT(BaseModule):
                     window_size=(
                         0 if is_global or attention == 'all' else window_size
                     ),
+                    backend=attention_backend,
                 )
             )
         self.neck: nn.Module | None = None
@@ -153,6 +159,7 @@ class SAMViT(BaseModule):
 
     def train(self, mode: bool = True) -> 'SAMViT':
         """Keep a frozen encoder in eval mode, but not its injector."""
+        self._positions.clear()
         super().train(mode and not self.frozen)
         if self.text_injector is not None:
             self.text_injector.train(mode)
@@ -179,7 +186,9 @@ class SAMViT(BaseModule):
         """
         self._check_input(x, text)
         image = self.patch_embed(x)
-        image = image + resize_position(self.pos_embed, image.shape[1:3])
+        image = image + self._positions.get(
+            resize_position, self.pos_embed, image.shape[1:3]
+        )
         if self.text_injector is not None and text is not None:
             text = self.text_injector.adapt(text)
         prompt = text

@@ -1,16 +1,24 @@
 """Plain torch layers of the text-guided encoder."""
 
 from .attention import JointAttention, attend
+from .backends import BACKENDS
 from .block import Block
 from .norm import LayerNorm2d, StdLayerNorm
-from .position import relative_table, resize_position, sine_cosine_table
+from .position import (
+    TableCache,
+    relative_table,
+    resize_position,
+    sine_cosine_table,
+)
 from .window import merge_windows, split_windows
 
 __all__ = [
+    'BACKENDS',
     'Block',
     'JointAttention',
     'LayerNorm2d',
     'StdLayerNorm',
+    'TableCache',
     'attend',
     'merge_windows',
     'relative_table',

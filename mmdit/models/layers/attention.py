@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .position import relative_table
+from .backends import BACKENDS, check_backend, choose_backend
+from .position import TableCache, relative_table
 
 
 def attend(
@@ -18,12 +19,9 @@ def attend(
     rel_h: Tensor,
     rel_w: Tensor,
     key_mask: Tensor | None = None,
+    backend: str = 'auto',
 ) -> Tensor:
     """Exact attention with the bias rel_h[i, row(j)] + rel_w[i, col(j)].
-
-    The bias is an inner product of (rel_h, rel_w) with one-hot codes of the
-    key's row and column, so it is appended to the head width: fused attention
-    kernels then add it without ever holding a bias of N x N entries.
 
     Args:
         query: (B, n, Q, d); the last N rows are image tokens, rows before
@@ -33,31 +31,16 @@ def attend(
         rel_h: (B, n, N, H) bias of each image query for each row of keys.
         rel_w: (B, n, N, W) bias of each image query for each column of keys.
         key_mask: (B, K) bool, False where a key must not be attended.
+        backend: How it is computed, a key of ``BACKENDS``; 'auto' takes the
+            one that was measured to be the fastest.
 
     Returns:
         (B, n, Q, d).
     """
-    head_width = query.shape[-1]
-    height, width = rel_h.shape[-1], rel_w.shape[-1]
-    tokens = height * width
-    query_code = torch.cat([rel_h, rel_w], dim=-1)
-    query_code = F.pad(query_code, (0, 0, query.shape[2] - tokens, 0))
-    index = torch.arange(tokens, device=key.device)
-    key_code = torch.cat(
-        [F.one_hot(index // width, height), F.one_hot(index % width, width)],
-        dim=-1,
-    ).to(key.dtype)
-    key_code = F.pad(key_code, (0, 0, key.shape[2] - tokens, 0))
-    key_code = key_code.expand(*key.shape[:2], -1, -1)
-    out = F.scaled_dot_product_attention(
-        torch.cat([query * head_width**-0.5, query_code], dim=-1),
-        torch.cat([key, key_code], dim=-1),
-        # The CPU's fused kernel wants values as wide as keys.
-        F.pad(value, (0, height + width)),
-        attn_mask=None if key_mask is None else key_mask[:, None, None],
-        scale=1.0,
-    )
-    return out[..., :head_width]
+    check_backend(backend)
+    if backend == 'auto':
+        backend = choose_backend(query, rel_h)
+    return BACKENDS[backend](query, key, value, rel_h, rel_w, key_mask)
 
 
 class JointAttention(nn.Module):
@@ -74,10 +57,16 @@ class JointAttention(nn.Module):
     """
 
     def __init__(
-        self, embed_dims: int, num_heads: int, table_size: int
+        self,
+        embed_dims: int,
+        num_heads: int,
+        table_size: int,
+        backend: str = 'auto',
     ) -> None:
         super().__init__()
+        check_backend(backend)
         self.num_heads = num_heads
+        self.backend = backend
         head_width = embed_dims // num_heads
         self.qkv = nn.Linear(embed_dims, embed_dims * 3)
         self.proj = nn.Linear(embed_dims, embed_dims)
@@ -87,6 +76,12 @@ class JointAttention(nn.Module):
         self.rel_pos_w = nn.Parameter(
             torch.zeros(2 * table_size - 1, head_width)
         )
+        self._tables = TableCache()
+
+    def train(self, mode: bool = True) -> 'JointAttention':
+        """Forget the resized tables, which may be of other weights."""
+        self._tables.clear()
+        return super().train(mode)
 
     def forward(
         self,
@@ -95,44 +90,69 @@ class JointAttention(nn.Module):
         text_mask: Tensor | None = None,
         update_text: bool = True,
     ) -> tuple[Tensor, Tensor | None]:
-        """Let every token attend to every token.
+        """Let every token attend to every token, within each window.
 
         Args:
-            image: (B, H, W, C).
-            text: (B, L, C).
+            image: (B * R, H, W, C), R windows of each image, or R = 1.
+            text: (B, L, C), which joins every window of its image.
             text_mask: (B, L) bool, False where a token must not be attended.
             update_text: Whether the text's own output is wanted.
 
         Returns:
-            The image's (B, H, W, C) and the text's (B, L, C) output, the
-            latter None without text or ``update_text``.
+            The image's (B * R, H, W, C) output and the text's (B, L, C), the
+            mean over the windows; None without text or ``update_text``.
         """
-        batch, height, width, channels = image.shape
+        height, width = image.shape[1:3]
         query, key, value = self._heads(image.flatten(1, 2))
         by_row = query.unflatten(2, (height, width))
-        rel_h = torch.einsum(
-            'bnhwd,hkd->bnhwk', by_row, relative_table(self.rel_pos_h, height)
-        ).flatten(2, 3)
-        rel_w = torch.einsum(
-            'bnhwd,wkd->bnhwk', by_row, relative_table(self.rel_pos_w, width)
-        ).flatten(2, 3)
+        table_h, table_w = self._resized_tables(height, width)
+        rel_h = torch.einsum('bnhwd,hkd->bnhwk', by_row, table_h)
+        rel_w = torch.einsum('bnhwd,wkd->bnhwk', by_row, table_w)
         key_mask = None
         if text is not None:
-            text_query, text_key, text_value = self._heads(text)
-            key = torch.cat([text_key, key], dim=2)
-            value = torch.cat([text_value, value], dim=2)
+            heads = self._heads(text)
+            key, value = _join(heads[1], key), _join(heads[2], value)
             if update_text:
-                query = torch.cat([text_query, query], dim=2)
+                query = _join(heads[0], query)
             if text_mask is not None:
+                windows = image.shape[0] // text.shape[0]
                 key_mask = F.pad(text_mask, (0, height * width), value=True)
-        out = attend(query, key, value, rel_h, rel_w, key_mask)
-        out = self.proj(out.transpose(1, 2).flatten(2))
+                key_mask = key_mask.repeat_interleave(windows, dim=0)
+        out = attend(
+            query,
+            key,
+            value,
+            rel_h.flatten(2, 3),
+            rel_w.flatten(2, 3),
+            key_mask,
+            self.backend,
+        )
+        out = out.transpose(1, 2).flatten(2)
         text_out = None
         if text is not None and update_text:
-            text_out, out = out.split([text.shape[1], height * width], dim=1)
-        return out.unflatten(1, (height, width)), text_out
+            said, out = out.split([text.shape[1], height * width], dim=1)
+            said = said.unflatten(0, (text.shape[0], -1)).mean(dim=1)
+            text_out = self.proj(said)
+        return self.proj(out).unflatten(1, (height, width)), text_out
 
     def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """Project (B, S, C) to queries, keys and values (B, n, S, d)."""
         qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
         return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+
+    def _resized_tables(
+        self, height: int, width: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return relative positions (H, H, d) and (W, W, d) of the grid."""
+        get = self._tables.get
+        return (
+            get(relative_table, self.rel_pos_h, height),
+            get(relative_table, self.rel_pos_w, width),
+        )
+
+
+def _join(text: Tensor, image: Tensor) -> Tensor:
+    """Put (B, n, L, d) text before each window of (B * R, n, N, d)."""
+    image = image.unflatten(0, (text.shape[0], -1))
+    text = text[:, None].expand(-1, image.shape[1], -1, -1, -1)
+    return torch.cat([text, image], dim=3).flatten(0, 1)

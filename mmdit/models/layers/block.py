@@ -34,6 +34,7 @@ class Block(nn.Module):
         window_size: Side of the attention windows in tokens; 0 attends over
             the whole image. The text joins every window, and its update is
             the mean of what the windows of its image say.
+        backend: See :func:`attend`.
     """
 
     def __init__(
@@ -43,11 +44,12 @@ class Block(nn.Module):
         mlp_ratio: float,
         table_size: int,
         window_size: int = 0,
+        backend: str = 'auto',
     ) -> None:
         super().__init__()
         self.window_size = window_size
         self.norm1 = nn.LayerNorm(embed_dims, eps=1e-6)
-        self.attn = JointAttention(embed_dims, num_heads, table_size)
+        self.attn = JointAttention(embed_dims, num_heads, table_size, backend)
         self.norm2 = nn.LayerNorm(embed_dims, eps=1e-6)
         self.mlp = MLP(embed_dims, int(embed_dims * mlp_ratio))
 
@@ -90,14 +92,11 @@ class Block(nn.Module):
         """Attend over the whole image, or within each window."""
         if not self.window_size:
             return self.attn(image, text, text_mask, update_text)
-        batch, *grid, _ = image.shape
-        image = split_windows(image, self.window_size)
-        windows = image.shape[0] // batch
-        if text is not None:
-            text = text.repeat_interleave(windows, dim=0)
-        if text_mask is not None:
-            text_mask = text_mask.repeat_interleave(windows, dim=0)
-        image, text = self.attn(image, text, text_mask, update_text)
-        if text is not None:
-            text = text.unflatten(0, (batch, windows)).mean(dim=1)
-        return merge_windows(image, (grid[0], grid[1])), text
+        grid = image.shape[1], image.shape[2]
+        image, text = self.attn(
+            split_windows(image, self.window_size),
+            text,
+            text_mask,
+            update_text,
+        )
+        return merge_windows(image, grid), text

@@ -3,9 +3,12 @@
 Shapes: G pre-training grid side, H x W image grid, C width, d head width.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def sine_cosine_table(size: int, channels: int) -> Tensor:
@@ -56,3 +59,41 @@ def relative_table(table: Tensor, size: int) -> Tensor:
         )[0].t()
     index = torch.arange(size, device=table.device)
     return table[index[:, None] - index[None, :] + size - 1]
+
+
+class TableCache:
+    """Keep what was made of a parameter until the parameter changes.
+
+    In training with gradients everything is made anew. Whoever owns a cache
+    clears it in ``train()``: averaged weights are swapped in by ways that
+    leave no trace on the tensor.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[Any, tuple[tuple, Tensor]] = {}
+
+    def get(
+        self, make: Callable[[Tensor, Any], Tensor], table: Tensor, size: Any
+    ) -> Tensor:
+        """Return ``make(table, size)``, from the cache where that is safe."""
+        if (
+            torch.compiler.is_compiling()
+            # Tensor subclasses stand for others: fake ones have no memory.
+            or type(table) is not nn.Parameter
+            or table.is_inference()
+            or (torch.is_grad_enabled() and table.requires_grad)
+        ):
+            return make(table, size)
+        place = (make, id(table))
+        state = (size, table.data_ptr(), table._version, table.dtype)
+        found = self._made.get(place)
+        if found is None or found[0] != state:
+            # A tensor of inference mode could not be trained with later.
+            with torch.inference_mode(False), torch.no_grad():
+                found = (state, make(table, size))
+            self._made[place] = found
+        return found[1]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._made.clear()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmdit.models.layers import attend
+from mmdit.models.layers import JointAttention, attend
 
 
 def plain_attention(query, key, value, rel_h, rel_w, key_mask=None):
@@ -49,3 +49,19 @@ def test_equals_the_written_out_bias(grid, query_text, key_text, masked):
         strict=True,
     ):
         torch.testing.assert_close(got, expected)
+
+
+@torch.no_grad()
+def test_weights_swapped_in_without_a_trace_are_noticed():
+    """As MMEngine swaps averaged weights in, before it calls eval()."""
+    attention = JointAttention(8, 2, table_size=3).eval()
+    image = torch.randn(1, 4, 4, 8)
+    torch.nn.init.normal_(attention.rel_pos_h)
+    before, _ = attention(image)
+    attention.rel_pos_h.data.copy_(torch.randn(5, 4))
+    attention.eval()
+    after, _ = attention(image)
+    fresh = JointAttention(8, 2, table_size=3)
+    fresh.load_state_dict(attention.state_dict())
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after, fresh(image)[0])

@@ -1,7 +1,9 @@
+import pytest
 import torch
 from segment_anything.modeling.image_encoder import get_rel_pos
 
 from mmdit.models.layers import (
+    TableCache,
     relative_table,
     resize_position,
     sine_cosine_table,
@@ -37,3 +39,50 @@ def test_sine_cosine_positions_are_all_different_and_separable():
     assert torch.equal(rows[:, 0], rows[:, 4])
     assert torch.equal(columns[0], columns[4])
     assert torch.equal(rows[:, 0], columns[0])
+
+
+@pytest.fixture
+def counted():
+    """A cache, a table, and how often the table was resized."""
+    calls = []
+
+    def make(table, size):
+        calls.append(size)
+        return table * size
+
+    return TableCache(), torch.nn.Parameter(torch.ones(3)), make, calls
+
+
+@torch.no_grad()
+def test_a_table_is_resized_once_per_size(counted):
+    cache, table, make, calls = counted
+    for size in (2, 2, 2, 3, 3):
+        assert torch.equal(cache.get(make, table, size), table * size)
+    assert calls == [2, 3]
+
+
+@torch.no_grad()
+def test_a_changed_table_is_resized_again(counted):
+    cache, table, make, _ = counted
+    cache.get(make, table, 2)
+    table.add_(1)
+    assert cache.get(make, table, 2).tolist() == [4, 4, 4]
+    table.data = torch.zeros(3)
+    assert cache.get(make, table, 2).tolist() == [0, 0, 0]
+
+
+def test_gradients_reach_the_table_in_training(counted):
+    cache, table, make, calls = counted
+    for _ in range(2):
+        cache.get(make, table, 2).sum().backward()
+    assert table.grad.tolist() == [4, 4, 4] and calls == [2, 2]
+
+
+def test_what_inference_made_can_be_trained_with(counted):
+    cache, table, make, _ = counted
+    table.requires_grad_(False)
+    with torch.inference_mode():
+        cache.get(make, table, 2)
+    other = torch.ones(3, requires_grad=True)
+    (cache.get(make, table, 2) * other).sum().backward()
+    assert other.grad.tolist() == [2, 2, 2]
