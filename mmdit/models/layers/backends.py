@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Entries of the scores that are held at a time. Measured on two cores with 32
-# MiB of cache: the best of 2**18 to 2**23, at 512 and at 1024 px.
-CHUNK_ENTRIES = 2**20
+# Entries of the scores that are held at a time, for each thread. Measured on
+# two cores with 32 MiB of cache: the best of 2**17 to 2**22, at 512 px and
+# at 1024 px.
+CHUNK_ENTRIES = 2**19
 # Added to the scores of masked keys where -inf would give NaN gradients;
 # exp(-1e4) is 0 in every floating point format.
 MASKED = -1e4
@@ -171,7 +172,7 @@ def _pieces(
     """
     batch, heads, queries, _ = query.shape
     keys, texts = key.shape[2], query.shape[2] - rel_h.shape[2]
-    rows = max(1, CHUNK_ENTRIES // keys)
+    rows = max(1, CHUNK_ENTRIES * torch.get_num_threads() // keys)
     for images in _slices(batch, rows // (heads * queries)):
         hidden = None if key_mask is None else ~key_mask[images, None, None]
         for some in _slices(heads, rows // queries):
