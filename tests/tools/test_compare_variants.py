@@ -67,6 +67,7 @@ def test_the_table_shows_mean_and_spread(tool):
     assert (
         '| 1.50 M | 3 | 11.0 ± 1.0 | 12.0 ± 1.0 | 13.0 ± 1.0 | 50.0 ±' in table
     )
+    assert '| 1.50 M | 1 | 30.0 | 31.0' in table
     assert '7 steps' in table
     assert 'Commit abc, torch 2, abacus' in table
 

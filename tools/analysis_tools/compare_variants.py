@@ -239,7 +239,9 @@ def format_table(rows: list[dict], results: list[dict]) -> str:
     for row in rows:
         link = f'[{row["name"]}](../configs/synthref/{row["config"]})'
         trainable = f'{row["runs"][0]["trainable"] / 1e6:.2f} M'
-        cells = ['{:.1f} ± {:.1f}'.format(*row[metric]) for metric in COLUMNS]
+        # One run has no spread.
+        cell = '{:.1f} ± {:.1f}' if len(row['runs']) > 1 else '{:.1f}'
+        cells = [cell.format(*row[metric]) for metric in COLUMNS]
         cells = [link, trainable, str(len(row['runs'])), *cells]
         lines.append('| ' + ' | '.join(cells) + ' |')
     seeds = sorted({result['seed'] for result in results})
