@@ -239,10 +239,10 @@ def full_size(mini, real_vocab):
         f'model = dict(text_encoder={options})\n'
     )
     from mmengine.config import Config
+    from mmengine.registry import init_default_scope
 
-    model = MODELS.build(
-        {**Config.fromfile(config).model, 'type': 'mmdit.ReferringSegmentor'}
-    )
+    init_default_scope('mmdit')
+    model = MODELS.build(Config.fromfile(config).model)
     torch.save(dict(state_dict=model.state_dict()), mini / 'random.pth')
     return config
 
