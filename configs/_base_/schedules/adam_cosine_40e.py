@@ -2,14 +2,7 @@
 # of warm-up from 1e-7 the learning rate follows a cosine to 1e-6.
 _base_ = './adam_40e.py'
 param_scheduler = [
-    dict(
-        type='LinearLR',
-        start_factor=1e-3,
-        by_epoch=True,
-        begin=0,
-        end=3,
-        convert_to_iter_based=True,
-    ),
+    _base_.param_scheduler[0],
     dict(
         type='CosineAnnealingLR',
         by_epoch=True,
