@@ -12,18 +12,17 @@ test_pipeline = [
     dict(type='LoadReferMask'),
     dict(type='PackReferSegInputs'),
 ]
+# Loading these pictures (0.3 ms each) takes less time than to receive them
+# from a worker.
 train_dataloader = dict(
     batch_size=16,
-    num_workers=1,
-    persistent_workers=True,
-    worker_init_fn=dict(type='mmdit.seed_worker'),
+    num_workers=0,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(**dataset, split='train', pipeline=train_pipeline),
 )
 val_dataloader = dict(
     batch_size=32,
-    num_workers=1,
-    persistent_workers=True,
+    num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **dataset, split='val', test_mode=True, pipeline=test_pipeline
