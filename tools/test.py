@@ -20,8 +20,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--work-dir', help='the dir to save logs')
     parser.add_argument(
         '--out',
-        help='write one row per expression (ids, expression, intersection, '
-        'union, IoU) to this .json or .csv file',
+        help='write one row per expression (ids, expression, pixels, IoU) to '
+        'this .json or .csv file',
     )
     parser.add_argument(
         '--show', action='store_true', help='show each picture in a window'

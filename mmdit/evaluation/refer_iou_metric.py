@@ -69,10 +69,12 @@ class ReferIoUMetric(BaseMetric):
 
     Args:
         out_file: Where to write one row per expression, ``.json`` or
-            ``.csv``.
+            ``.csv``: what identifies the item, ``height`` and ``width`` of
+            its image, the pixels of ``truth``, ``predicted``,
+            ``intersection`` and ``union``, and ``iou``.
         thresholds: The X of P@X.
-        generalized: Add gIoU, cIoU, N-acc and T-acc, and to the rows
-            ``no_target`` and ``predicted``, the number of predicted pixels.
+        generalized: Add gIoU, cIoU, N-acc and T-acc, and ``no_target`` to the
+            rows.
         min_pixels: A mask of fewer pixels counts as empty. GRES takes 50 for
             models that cannot say otherwise that an expression names nothing.
         collect_device: How rows travel, ``'cpu'`` by files in a folder that
@@ -134,12 +136,14 @@ class ReferIoUMetric(BaseMetric):
                 both = predicted = 0
             union = predicted + true - both
             row.update(
+                truth=true,
+                predicted=predicted,
                 intersection=both,
                 union=union,
                 iou=both / union if union else 1.0,
             )
             if self.generalized:
-                row.update(no_target=not true, predicted=predicted)
+                row.update(no_target=not true)
         self.results.extend(rows)
 
     def evaluate(self, size: int) -> dict:
@@ -242,7 +246,10 @@ def _named_row(sample: dict) -> dict:
             f'no {", ".join(missing)} in the data sample; ReferIoUMetric '
             'needs it in meta_keys of PackReferSegInputs'
         )
-    return {key: sample[key] for key in _ID_KEYS}
+    height, width = sample['ori_shape'][:2]
+    return {key: sample[key] for key in _ID_KEYS} | dict(
+        height=int(height), width=int(width)
+    )
 
 
 def _count_pixels(sample: dict) -> Tensor:
