@@ -1,5 +1,6 @@
 """Data sets of expressions with the mask of what each refers to."""
 
+from .collate import one_storage_collate
 from .grefcoco import GRefCOCODataset
 from .joint import JointRefCOCODataset
 from .jsonl import ReferJSONLDataset
@@ -11,5 +12,6 @@ __all__ = [
     'JointRefCOCODataset',
     'RefCOCODataset',
     'ReferJSONLDataset',
+    'one_storage_collate',
     'seed_worker',
 ]

@@ -30,6 +30,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=4,
     persistent_workers=True,
+    collate_fn=dict(type='mmdit.one_storage_collate'),
     worker_init_fn=dict(type='mmdit.seed_worker'),
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(**dataset, split='train', pipeline=train_pipeline),
@@ -38,6 +39,7 @@ val_dataloader = dict(
     batch_size=16,
     num_workers=4,
     persistent_workers=True,
+    collate_fn=dict(type='mmdit.one_storage_collate'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **dataset, split='val', test_mode=True, pipeline=test_pipeline

@@ -2,6 +2,8 @@
 
 import re
 
+import cv2
+import numpy as np
 from mmcv.transforms import RandomFlip
 
 from mmdit.registry import TRANSFORMS
@@ -39,8 +41,14 @@ class ReferFlip(RandomFlip):
         super().__init__(prob=float(prob), direction=direction)
 
     def _flip(self, results: dict) -> None:
+        image = results['img']
         super()._flip(results)
+        # Copies by OpenCV: whoever reads numpy's mirrored views pays more.
+        results['img'] = cv2.flip(image, 1)
         results['expression'] = swap_sides(results['expression'])
+
+    def _flip_seg_map(self, seg_map: np.ndarray, direction: str) -> np.ndarray:
+        return cv2.flip(seg_map, 1)
 
 
 def swap_sides(expression: str) -> str:

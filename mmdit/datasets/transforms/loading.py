@@ -122,10 +122,13 @@ class LoadReferMask(BaseTransform):
 def _is_cut_jpeg(content: bytes) -> bool:
     """Tell whether a JPEG breaks off, which some decoders paint grey.
 
-    Its last scan (FFDA) must be followed by the end of the image (FFD9).
+    Its last scan (FFDA) must be followed by the end of the image (FFD9),
+    which is where the search for a scan starts: a whole file has little left.
     """
-    is_jpeg = content.startswith(b'\xff\xd8')
-    return is_jpeg and content.rfind(b'\xff\xd9') < content.rfind(b'\xff\xda')
+    if not content.startswith(b'\xff\xd8'):
+        return False
+    end = content.rfind(b'\xff\xd9')
+    return content.find(b'\xff\xda', max(end, 0)) >= 0
 
 
 def _ids(results: dict) -> str:

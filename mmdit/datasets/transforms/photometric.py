@@ -113,7 +113,9 @@ def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
     """Blend a BGR image with the mean of its grey version."""
-    mean = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).mean()
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    # A sum of integers, hence exact, and faster than numpy's.
+    mean = cv2.sumElems(grey)[0] / grey.size
     return _map_levels(image, factor, (1 - factor) * mean)
 
 

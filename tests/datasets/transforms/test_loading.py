@@ -4,6 +4,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -98,6 +100,18 @@ def test_another_file_is_refused(tmp_path):
     path.write_text('<html>not found</html>')
     with pytest.raises(ValueError, match='not a complete image'):
         LoadReferImage().transform(image_item(path, 30, 50))
+
+
+@given(
+    st.lists(
+        st.sampled_from([b'\xff\xd9', b'\xff\xda', b'\xff', b'\xda', b'.'])
+    )
+)
+def test_a_jpeg_is_cut_if_nothing_ends_its_last_scan(parts):
+    content = b'\xff\xd8' + b''.join(parts)
+    ends, scans = content.rfind(b'\xff\xd9'), content.rfind(b'\xff\xda')
+    assert loading_module._is_cut_jpeg(content) == (ends < scans)
+    assert not loading_module._is_cut_jpeg(content[1:])
 
 
 def test_a_cut_jpeg_is_refused_by_decoders_that_paint_the_rest_grey(

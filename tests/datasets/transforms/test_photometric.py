@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -50,6 +51,15 @@ def test_adjustments_equal_torchvisions(name, factor):
 def test_factor_one_changes_nothing(name):
     image = photo()
     np.testing.assert_array_equal(ADJUSTMENTS[name][0](image, 1.0), image)
+
+
+@pytest.mark.parametrize('factor', [0.6, 1.27])
+def test_contrast_keeps_the_exact_mean(factor):
+    image = photo(size=(41, 67))
+    mean = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).mean()
+    levels = np.arange(256) * factor + (1 - factor) * mean
+    expected = levels.round().clip(0, 255).astype(np.uint8)[image]
+    np.testing.assert_array_equal(adjust_contrast(image, factor), expected)
 
 
 def test_a_mirrored_view_is_adjusted_alike():
