@@ -15,7 +15,7 @@ from mmdit.registry import MODELS
 
 @MODELS.register_module()
 class ReferDataPreprocessor(ImgDataPreprocessor):
-    """Normalise images and pad them to one size, centred.
+    """Normalise images and pad them to one size.
 
     Padding comes after normalisation, so that it is exactly 0. Each data
     sample learns ``padding_size`` (left, right, top, bottom), which
@@ -30,6 +30,8 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         std: Standard deviation of each channel.
         bgr_to_rgb: Swap the channels, because mmcv loads BGR.
         size: Size of the batch (H, W).
+        centred: Whether padding surrounds the image; else it lies right and
+            below, as SAM has it.
         non_blocking: Copy to the device asynchronously.
     """
 
@@ -39,6 +41,7 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         std: Sequence[float] | None = None,
         bgr_to_rgb: bool = True,
         size: Sequence[int] = (512, 512),
+        centred: bool = True,
         non_blocking: bool = False,
     ) -> None:
         super().__init__(
@@ -49,6 +52,7 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         )
         height, width = size
         self.size = (int(height), int(width))
+        self.centred = centred
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return the batch.
@@ -96,7 +100,9 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
                 'scale of Resize in the pipeline, with keep_ratio=True, or '
                 'size of ReferDataPreprocessor'
             )
-        left, top = free_width // 2, free_height // 2
+        left, top = 0, 0
+        if self.centred:
+            left, top = free_width // 2, free_height // 2
         return left, free_width - left, top, free_height - top
 
     def _annotate(

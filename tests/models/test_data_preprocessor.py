@@ -136,3 +136,15 @@ def test_mmseg_takes_the_padding_off_again():
     [result] = Segmentor().postprocess_result(logits, [sample])
     assert result.pred_sem_seg.data.shape == (1, 10, 32)
     assert result.pred_sem_seg.data.all()
+
+
+def test_padding_may_lie_right_and_below():
+    data = batch((5, 16), (12, 7))
+    out = make(centred=False)(data, training=True)
+    expected = torch.zeros(3, 12, 16)
+    expected[:, :5] = normalised(data['inputs'][0])
+    torch.testing.assert_close(out['inputs'][0], expected)
+    samples = out['data_samples']
+    assert samples[0].padding_size == (0, 0, 0, 7)
+    assert samples[1].padding_size == (0, 9, 0, 0)
+    assert samples[1].gt_sem_seg.data[0, :, :7].all()

@@ -16,12 +16,16 @@ PADDING, INSIDE, TOP_LEFT, BOTTOM_RIGHT = -1, 1, 2, 3
 class SamplePrompts(BaseTransform):
     """Draw one point or one box of the referent, SAM's first prompt.
 
+    Some items may keep their expression only, or their prompt only, so that a
+    model learns to answer to either and to both.
+
     A point is a pixel of the mask, each as likely; a box is the mask's own,
     each coordinate moved by noise (Kirillov et al., Segment Anything, 2023,
     App. A). Sets ``prompt_points``, (2, 2) float32 x and y in pixels of the
     image as it is now, and ``prompt_labels``, (2,) int64: a point and padding,
-    or a box's corners. Stands after everything that moves pixels, because
-    later transforms do not move the points.
+    a box's corners, or padding twice where there is no prompt. Where a prompt
+    stands alone, ``expression`` becomes None. Stands after everything that
+    moves pixels, because later transforms do not move the points.
 
     Args:
         kinds: What to draw from, ``'point'``, ``'box'`` or both.
@@ -29,6 +33,9 @@ class SamplePrompts(BaseTransform):
             testing. Needs a single kind.
         noise: Standard deviation of a box coordinate over the box's side.
         max_noise: The largest move of a box coordinate in pixels.
+        only_text: Share of the items without a prompt.
+        only_prompts: Share of the items without their expression; a mask
+            without pixels has no prompt, and its item keeps the expression.
     """
 
     def __init__(
@@ -37,6 +44,8 @@ class SamplePrompts(BaseTransform):
         random: bool = True,
         noise: float = 0.1,
         max_noise: float = 20.0,
+        only_text: float = 0.0,
+        only_prompts: float = 0.0,
     ) -> None:
         kinds = tuple(kinds)
         if not kinds or not set(kinds) <= {'point', 'box'}:
@@ -52,6 +61,13 @@ class SamplePrompts(BaseTransform):
         self.random = random
         self.noise = noise
         self.max_noise = max_noise
+        if min(only_text, only_prompts) < 0 or only_text + only_prompts > 1:
+            raise ValueError(
+                'only_text and only_prompts must be shares of one whole, got '
+                f'{only_text} and {only_prompts}'
+            )
+        self.only_text = only_text
+        self.only_prompts = only_prompts
 
     def transform(self, results: dict) -> dict:
         """Add the prompt to an item that has ``img`` and ``gt_seg_map``."""
@@ -59,7 +75,10 @@ class SamplePrompts(BaseTransform):
         kind = self.kinds[0]
         if len(self.kinds) > 1:
             kind = self.kinds[np.random.randint(len(self.kinds))]
-        if not mask.any():
+        has_text, has_prompt = self._draw_parts(mask)
+        if not has_text:
+            results['expression'] = None
+        if not has_prompt:
             points, labels = np.zeros((2, 2)), (PADDING, PADDING)
         elif kind == 'point':
             points, labels = self._point(mask), (INSIDE, PADDING)
@@ -73,6 +92,15 @@ class SamplePrompts(BaseTransform):
         results['prompt_points'] = points.astype(np.float32)
         results['prompt_labels'] = np.array(labels, np.int64)
         return results
+
+    def _draw_parts(self, mask: np.ndarray) -> tuple[bool, bool]:
+        """Decide whether an item has its expression, and a prompt."""
+        if not mask.any():
+            return True, False
+        if not self.only_text and not self.only_prompts:
+            return True, True
+        share = np.random.random()
+        return share < 1 - self.only_prompts, share >= self.only_text
 
     def _point(self, mask: np.ndarray) -> np.ndarray:
         """Return a pixel of the mask and padding, (2, 2)."""

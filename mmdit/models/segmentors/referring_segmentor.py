@@ -6,13 +6,17 @@ Shapes: B images with one expression each, h x w padded input.
 from collections.abc import Sequence
 
 import torch
+from mmengine.structures import InstanceData, PixelData
 from mmseg.models import BaseSegmentor
+from mmseg.models.utils import resize
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from mmdit.checkpoints.strict import adapt_state_dict, check_state_dict
 from mmdit.registry import MODELS
+
+from .clicks import click_on_error
+from .prompts import count_points, previous_masks, stack_points
 
 
 @MODELS.register_module()
@@ -27,6 +31,9 @@ class ReferringSegmentor(BaseSegmentor):
             backbone if text is to reach the head only.
         decode_head: Config of the head, such as :class:`SAMMaskHead`.
         data_preprocessor: Config of the data preprocessor.
+        corrections: How often each training item is corrected by a click
+            where its mask is wrong. The head decodes it again, with all
+            points and its own logits, and each mask has its losses.
         init_cfg: MMEngine's initialisation config, for instance
             ``dict(type='mmdit.SAMPretrained', checkpoint=...)``.
     """
@@ -37,6 +44,7 @@ class ReferringSegmentor(BaseSegmentor):
         backbone: dict,
         decode_head: dict,
         data_preprocessor: dict | None = None,
+        corrections: int = 0,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
@@ -54,6 +62,10 @@ class ReferringSegmentor(BaseSegmentor):
         self.backbone = MODELS.build(
             backbone, default_args=text_dims if has_injector else None
         )
+        self.corrections = corrections
+        if corrections:
+            _check_corrections(corrections, decode_head)
+            text_dims['train_masks'] = True
         self.decode_head = MODELS.build(decode_head, default_args=text_dims)
         self.align_corners = self.decode_head.align_corners
         # Keys of SAM or of the authors are renamed. MMEngine only warns about
@@ -79,73 +91,175 @@ class ReferringSegmentor(BaseSegmentor):
         data_samples: Sequence[SegDataSample] | None = None,
     ) -> Tensor:
         """Return low-resolution logits (B, 1, 4H, 4W)."""
+        samples = data_samples or []
+        encoded = self._encode(inputs, samples)
+        return self.decode_head(*encoded, *self._prompts(inputs, samples))
+
+    def _encode(
+        self, inputs: Tensor, samples: Sequence[SegDataSample]
+    ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor | None]:
+        """Return features of the images, tokens and mask of the text."""
         text, text_mask = None, None
         if self.text_encoder is not None:
-            text, text_mask = self.text_encoder(_expressions(data_samples))
-        points, labels = self._prompts(inputs, data_samples or [])
-        feats = self.extract_feat(inputs, text, text_mask)
-        return self.decode_head(feats, text, text_mask, points, labels)
+            text, text_mask = self.text_encoder(_expressions(samples))
+        return self.extract_feat(inputs, text, text_mask), text, text_mask
 
     def _prompts(
-        self, inputs: Tensor, data_samples: Sequence[SegDataSample]
-    ) -> tuple[Tensor | None, Tensor | None]:
-        """Return points (B, P, 2), 0 to 1 over the input, and labels."""
-        with_prompts = [s.prompts for s in data_samples if 'prompts' in s]
-        if not with_prompts or len(with_prompts) < len(data_samples):
-            if with_prompts or self._needs_prompts():
-                raise ValueError(
-                    f'{len(with_prompts)} of {len(data_samples)} data samples '
-                    'have prompts, expected all: SamplePrompts in the '
-                    'pipeline puts them there'
-                )
-            return None, None
-        height, width = inputs.shape[-2:]
-        points = pad_sequence([p.points for p in with_prompts], True)
-        labels = pad_sequence(
-            [p.labels for p in with_prompts], True, padding_value=-1
-        )
-        # A pixel's centre lies half a pixel after its index.
-        points = (points + 0.5) / points.new_tensor([width, height])
-        return points.to(inputs.device), labels.to(inputs.device)
-
-    def _needs_prompts(self) -> bool:
-        """Tell whether an item without points or boxes is a mistake."""
+        self, inputs: Tensor, samples: Sequence[SegDataSample]
+    ) -> tuple[Tensor | None, Tensor | None, list[Tensor | None]]:
+        """Return points (B, P, 2), their labels (B, P), and B masks."""
         train_points = getattr(self.decode_head, 'train_points', False)
-        return self.text_encoder is None or (self.training and train_points)
+        if self.text_encoder is None or (self.training and train_points):
+            _check_prompts(samples)
+        # A point and padding, or a box: what training gives is two, and an
+        # item without prompts is two times padding there.
+        at_least = 2 if train_points and self.text_encoder else 0
+        points, labels = stack_points(samples, inputs, at_least)
+        return points, labels, previous_masks(samples)
 
     def loss(
         self, inputs: Tensor, data_samples: Sequence[SegDataSample]
     ) -> dict[str, Tensor]:
-        """Return the head's losses over the padded input."""
-        labels = torch.cat([s.gt_sem_seg.data for s in data_samples])
-        return self.decode_head.loss(
-            self._forward(inputs, data_samples), labels.long()
-        )
+        """Return the head's losses over the padded input.
+
+        Those of the mask after the n-th click are called ``click<n>.*``.
+        """
+        truth = torch.cat([s.gt_sem_seg.data for s in data_samples]).long()
+        encoded = self._encode(inputs, data_samples)
+        points, labels, masks = self._prompts(inputs, data_samples)
+        logits = self.decode_head(*encoded, points, labels, masks)
+        losses = self.decode_head.loss(logits, truth)
+        for n in range(1, self.corrections + 1):
+            assert points is not None and labels is not None
+            point, label = click_on_error(
+                self._binary(inputs, logits), truth > 0
+            )
+            points = torch.cat([points, point], dim=1)
+            labels = torch.cat([labels, label], dim=1)
+            masks = list(logits.detach())
+            logits = self.decode_head(*encoded, points, labels, masks)
+            for name, value in self.decode_head.loss(logits, truth).items():
+                losses[f'click{n}.{name}'] = value
+        return losses
+
+    @torch.no_grad()
+    def _binary(self, inputs: Tensor, logits: Tensor) -> Tensor:
+        """Threshold logits (B, 1, 4H, 4W) at the size of the input."""
+        height, width = inputs.shape[-2:]
+        large = self.decode_head.predict(logits, (height, width))[:, 0]
+        return large.sigmoid() > self.decode_head.threshold
 
     def encode_decode(
         self, inputs: Tensor, data_samples: Sequence[SegDataSample]
     ) -> Tensor:
-        """Return logits (B, 1, h, w) at the size of the padded input."""
+        """Return logits (B, M, h, w) at the size of the padded input."""
+        logits, _ = self._rated_masks(inputs, data_samples)
         height, width = inputs.shape[-2:]
-        logits = self._forward(inputs, data_samples)
         return self.decode_head.predict(logits, (height, width))
+
+    def _rated_masks(
+        self, inputs: Tensor, samples: Sequence[SegDataSample]
+    ) -> tuple[Tensor, Tensor]:
+        """Return logits (B, M, 4H, 4W) and their predicted IoU (B, M).
+
+        Items of as many points are decoded together: padding would change
+        the result.
+        """
+        feats, text, text_mask = self._encode(inputs, samples)
+        groups: dict[int, list[int]] = {}
+        for i, sample in enumerate(samples):
+            groups.setdefault(count_points(sample), []).append(i)
+        decoded = [
+            self.decode_head.predict_masks(
+                tuple(feat[chosen] for feat in feats),
+                text if text is None else text[chosen],
+                text_mask if text_mask is None else text_mask[chosen],
+                *self._prompts(inputs, [samples[i] for i in chosen]),
+            )
+            for chosen in groups.values()
+        ]
+        order = torch.tensor(sum(groups.values(), [])).argsort()
+        logits = torch.cat([logits for logits, _ in decoded])
+        scores = torch.cat([scores for _, scores in decoded])
+        return logits[order], scores[order]
 
     def predict(
         self,
         inputs: Tensor,
         data_samples: Sequence[SegDataSample] | None = None,
     ) -> list[SegDataSample]:
-        """Fill in ``pred_sem_seg`` at the original size of each image.
+        """Fill in the prediction of each image at its original size (H0, W0).
 
-        ``seg_logits`` holds the probabilities that were thresholded, as in
-        MMSegmentation's one-channel case.
+        Returns:
+            The data samples with
+
+            - ``seg_logits`` (1, H0, W0): the probabilities that were
+              thresholded, as in MMSegmentation's one-channel case;
+            - ``pred_sem_seg`` (1, H0, W0): the mask, of several the one with
+              the highest score;
+            - ``pred_masks``: all M masks, ``masks`` (M, H0, W0) bool, their
+              ``scores`` (M,), SAM's predictions of the IoU, and the
+              ``low_res_logits`` (M, 4H, 4W), of which one may be the
+              ``prompt_mask`` of the next prediction.
         """
-        logits = self.encode_decode(inputs, data_samples or [])
-        return self.postprocess_result(logits.float(), data_samples)
+        samples = list(data_samples or [])
+        logits, scores = self._rated_masks(inputs, samples)
+        height, width = inputs.shape[-2:]
+        large = self.decode_head.predict(logits, (height, width)).float()
+        for i, sample in enumerate(samples):
+            probabilities = self._restore(large[i], sample).sigmoid()
+            masks = probabilities > self.decode_head.threshold
+            best = int(scores[i].argmax())
+            chosen = probabilities[best : best + 1]
+            sample.seg_logits = PixelData(data=chosen)
+            sample.pred_sem_seg = PixelData(
+                data=masks[best : best + 1].to(chosen)
+            )
+            sample.pred_masks = InstanceData(
+                masks=masks, scores=scores[i], low_res_logits=logits[i]
+            )
+        return samples
+
+    def _restore(self, logits: Tensor, sample: SegDataSample) -> Tensor:
+        """Bring (M, h, w) logits to the original image, (M, H0, W0)."""
+        left, right, top, bottom = sample.padding_size
+        height, width = logits.shape[-2:]
+        logits = logits[:, top : height - bottom, left : width - right]
+        return resize(
+            logits[None],
+            size=sample.ori_shape,
+            mode='bilinear',
+            align_corners=self.align_corners,
+            warning=False,
+        )[0]
 
 
-def _expressions(data_samples: Sequence[SegDataSample] | None) -> list[str]:
-    """Read the expression of every data sample."""
+def _check_corrections(corrections: int, decode_head: dict) -> None:
+    """Refuse a negative number, and clicks that the head cannot learn."""
+    if corrections < 0:
+        raise ValueError(
+            f'corrections must be 0 or more clicks, got {corrections}'
+        )
+    if not decode_head.get('train_points'):
+        raise ValueError(
+            f'corrections={corrections} gives points to a head that does not '
+            'train with them: set train_points=True of decode_head, with '
+            'SamplePrompts in the pipeline'
+        )
+
+
+def _check_prompts(samples: Sequence[SegDataSample]) -> None:
+    """Refuse data samples without points, box or previous mask."""
+    given = sum('prompts' in s or 'prompt_mask' in s for s in samples)
+    if not samples or given < len(samples):
+        raise ValueError(
+            f'{given} of {len(samples)} data samples have prompts, expected '
+            'all: SamplePrompts in the pipeline puts them there'
+        )
+
+
+def _expressions(data_samples: Sequence[SegDataSample]) -> list[str | None]:
+    """Read the expression of every data sample, None where it has none."""
     if not data_samples or any(
         'expression' not in sample for sample in data_samples
     ):

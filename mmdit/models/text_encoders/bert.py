@@ -127,9 +127,9 @@ class BertTextEncoder(BaseModule):
         return self
 
     def forward(
-        self, expressions: Sequence[str]
+        self, expressions: Sequence[str | None]
     ) -> tuple[Tensor, Tensor | None]:
-        """Encode B expressions.
+        """Encode B expressions; None, where there is none, has no words.
 
         Returns:
             Text tokens (B, L, D), and (B, L) bool, True at real tokens, or
@@ -141,22 +141,29 @@ class BertTextEncoder(BaseModule):
         ).last_hidden_state
         return text, mask if self.mask_padding else None
 
-    def tokenize(self, expressions: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return token ids (B, L) and the mask of real tokens (B, L) bool."""
+    def tokenize(
+        self, expressions: Sequence[str | None]
+    ) -> tuple[Tensor, Tensor]:
+        """Return token ids (B, L) and the mask of real tokens (B, L) bool.
+
+        Without an expression, these are [CLS] and [SEP].
+        """
         for expression in expressions:
-            if not expression.strip():
+            if expression is not None and not expression.strip():
                 raise ValueError(
                     f'an expression is empty: {expression!r} among '
-                    f'{list(expressions)}; give every image some words'
+                    f'{list(expressions)}; give every image some words, or '
+                    'None where points or a box say it all'
                 )
-        rows = self.tokenizer(list(expressions))['input_ids']
+        sentences = [expression or '' for expression in expressions]
+        rows = self.tokenizer(sentences)['input_ids']
         ids = torch.full(
             (len(rows), self.max_tokens), self.tokenizer.pad_token_id
         )
         mask = torch.zeros_like(ids, dtype=torch.bool)
         for i, row in enumerate(rows):
             if len(row) > self.max_tokens:
-                self._warn_once(expressions[i], len(row))
+                self._warn_once(sentences[i], len(row))
                 row = [*row[: self.max_tokens - 1], row[-1]]
             ids[i, : len(row)] = torch.tensor(row)
             mask[i, : len(row)] = True

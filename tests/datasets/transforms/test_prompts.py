@@ -84,8 +84,33 @@ def test_an_empty_mask_gets_padding_only():
         (dict(kinds=['scribble']), 'scribble'),
         (dict(kinds=[]), "'point' and 'box'"),
         (dict(random=False), 'single kind'),
+        (dict(only_text=0.7, only_prompts=0.7), 'shares'),
+        (dict(only_text=-0.1), 'shares'),
     ],
 )
 def test_bad_arguments_are_named(kwargs, match):
     with pytest.raises(ValueError, match=match):
         TRANSFORMS.build(dict(type='mmdit.SamplePrompts', **kwargs))
+
+
+def test_items_come_with_text_or_prompt_or_both(mask):
+    np.random.seed(0)
+    cfg = dict(type='mmdit.SamplePrompts', only_text=0.2, only_prompts=0.5)
+    transform = TRANSFORMS.build(cfg)
+    image, kinds = np.zeros((*mask.shape, 3), np.uint8), []
+    for _ in range(1000):
+        item = dict(img=image, gt_seg_map=mask, expression='ring')
+        item = transform(item)
+        has_prompt = item['prompt_labels'].tolist() != [-1, -1]
+        kinds.append((item['expression'] is not None, has_prompt))
+    assert kinds.count((True, False)) == pytest.approx(200, abs=40)
+    assert kinds.count((False, True)) == pytest.approx(500, abs=50)
+    assert (False, False) not in kinds
+
+
+def test_what_has_no_pixels_keeps_its_expression():
+    cfg = dict(type='mmdit.SamplePrompts', only_prompts=1.0)
+    empty = np.zeros((4, 4), np.uint8)
+    item = dict(img=np.zeros((4, 4, 3), np.uint8), gt_seg_map=empty)
+    item = TRANSFORMS.build(cfg)(dict(item, expression='a ghost'))
+    assert item['expression'] == 'a ghost'

@@ -5,7 +5,11 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from torch.nn import functional as F
 
-from mmdit.models.heads.sam_mask_head import POINT_PARTS, UNUSED_PARTS
+from mmdit.models.heads.sam_mask_head import (
+    MASK_PARTS,
+    POINT_PARTS,
+    UNUSED_PARTS,
+)
 from mmdit.registry import MODELS
 
 EXPRESSIONS = ['red circle', 'the big blue square on the left']
@@ -76,7 +80,7 @@ def test_every_trainable_parameter_gets_a_gradient(
             without.add(name)
     # A constant added to all keys does not change a softmax.
     assert [n for n in without if not n.endswith(KEY_BIASES)] == []
-    parts = UNUSED_PARTS + POINT_PARTS
+    parts = UNUSED_PARTS + POINT_PARTS + MASK_PARTS
     heads = tuple(f'decode_head.{part}' for part in parts)
     assert frozen and all(n.startswith(heads) for n in frozen)
 
@@ -252,4 +256,101 @@ def test_missing_points_are_named(prompted):
 def test_an_injector_without_text_is_refused(tiny_segmentor):
     tiny_segmentor['text_encoder'] = None
     with pytest.raises(ValueError, match='text_injector needs'):
+        MODELS.build(tiny_segmentor)
+
+
+@pytest.fixture
+def together(tiny_segmentor):
+    """A segmentor that trains with text, points, boxes and clicks."""
+    tiny_segmentor['decode_head']['train_points'] = True
+    tiny_segmentor['corrections'] = 2
+    torch.manual_seed(0)
+    return MODELS.build(tiny_segmentor)
+
+
+def test_text_points_boxes_and_clicks_train_together(together):
+    data = with_points(make_data(['red circle', None, 'blue square']))
+    data['data_samples'][0].prompts.labels = torch.tensor([-1, -1])
+    data['data_samples'][1].prompts.labels = torch.tensor([2, 3])
+    optimizer = torch.optim.SGD(together.parameters(), lr=0.1)
+    for _ in range(2):  # the injector's projections start at zero
+        optimizer.step()
+        optimizer.zero_grad()
+        losses = run(together, data, 'loss', training=True)
+        sum(losses.values()).backward()
+    names = {'loss_mask', 'click1.loss_mask', 'click2.loss_mask'}
+    assert set(losses) == names
+    without, frozen = set(), set()
+    for name, parameter in together.named_parameters():
+        if not parameter.requires_grad:
+            frozen.add(name)
+        elif parameter.grad is None or not parameter.grad.any():
+            without.add(name)
+    assert [n for n in without if not n.endswith(KEY_BIASES)] == []
+    heads = tuple(f'decode_head.{part}' for part in UNUSED_PARTS)
+    assert frozen and all(n.startswith(heads) for n in frozen)
+
+
+def test_every_parameter_takes_part_without_any_prompt(together):
+    """DistributedDataParallel waits for all of them, in every step."""
+    data = with_points(make_data(), labels=(-1, -1))
+    losses = run(together, data, 'loss', training=True)
+    sum(losses.values()).backward()
+    assert [
+        name
+        for name, parameter in together.named_parameters()
+        if parameter.requires_grad and parameter.grad is None
+    ] == []
+
+
+def test_no_prompts_are_what_training_has_as_none(together):
+    together.eval()
+    data, same = make_data(['red']), make_data(['red'])
+    same['inputs'] = data['inputs']
+    with torch.no_grad():
+        without = run(together, data, 'tensor')
+        padded = run(together, with_points(same, (-1, -1)), 'tensor')
+    assert torch.equal(without, padded)
+
+
+def test_items_of_a_batch_may_have_other_prompts_or_none(tiny_segmentor):
+    model = MODELS.build(tiny_segmentor).eval()
+    torch.nn.init.normal_(model.decode_head.mask_decoder.mask_tokens.weight)
+    torch.manual_seed(2)
+    data = with_points(make_data(['red', None, 'blue']))
+    del data['data_samples'][0].prompts
+    mask = torch.randn(1, 16, 16)
+    data['data_samples'][2].prompt_mask = PixelData(data=mask)
+    with torch.no_grad():
+        batch = model.data_preprocessor(data)
+        together = model(**batch, mode='predict')
+        for i, sample in enumerate(together):
+            one = dict(
+                inputs=data['inputs'][i : i + 1],
+                data_samples=data['data_samples'][i : i + 1],
+            )
+            (alone,) = run(model, one, 'predict')
+            torch.testing.assert_close(
+                sample.pred_masks.low_res_logits,
+                alone.pred_masks.low_res_logits,
+            )
+
+
+def test_a_previous_mask_of_another_size_is_refused(tiny_segmentor):
+    model = MODELS.build(tiny_segmentor).eval()
+    data = make_data(['red'])
+    mask = torch.zeros(1, 32, 32)
+    data['data_samples'][0].prompt_mask = PixelData(data=mask)
+    with pytest.raises(ValueError, match=r'\(1, 16, 16\), got \(1, 32, 32\)'):
+        run(model, data, 'tensor')
+
+
+@pytest.mark.parametrize(
+    ('corrections', 'match'), [(-1, '0 or more'), (1, 'train_points=True')]
+)
+def test_clicks_need_a_head_that_learns_them(
+    tiny_segmentor, corrections, match
+):
+    tiny_segmentor['corrections'] = corrections
+    with pytest.raises(ValueError, match=match):
         MODELS.build(tiny_segmentor)

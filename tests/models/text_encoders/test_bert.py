@@ -134,3 +134,10 @@ def test_more_tokens_than_positions_are_refused(bert_dir):
 def test_empty_expressions_are_refused(bert_dir, expression):
     with pytest.raises(ValueError, match='empty'):
         loaded(bert_dir)(['red', expression])
+
+
+def test_no_expression_is_a_sentence_without_words(bert_dir):
+    encoder = loaded(bert_dir)
+    ids, mask = encoder.tokenize([None, 'red'])
+    tokens = encoder.tokenizer.convert_ids_to_tokens(ids[0][mask[0]])
+    assert tokens == ['[CLS]', '[SEP]']

@@ -1,0 +1,35 @@
+"""Clicks as a person would correct a mask, for training.
+
+Shapes: B images, h x w padded input.
+"""
+
+import torch
+from torch import Tensor
+
+from .prompts import PADDING
+
+
+def click_on_error(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw one pixel of each image where the mask is wrong, each as likely.
+
+    SAM's training does so (Kirillov et al., Segment Anything, 2023, App. A).
+    Where nothing is wrong, the pixel is one of the truth, and padding where
+    that is empty.
+
+    Args:
+        predicted: (B, h, w) bool.
+        truth: (B, h, w) bool.
+
+    Returns:
+        Points (B, 1, 2), x and y from 0 to 1, and SAM's labels (B, 1).
+    """
+    height, width = truth.shape[-2:]
+    wrong, truth = (predicted != truth).flatten(1), truth.flatten(1)
+    pool = torch.where(wrong.any(1, keepdim=True), wrong, truth)
+    empty = ~pool.any(1, keepdim=True)
+    index = torch.multinomial((pool | empty).float(), 1)
+    labels = truth.gather(1, index).long().masked_fill(empty, PADDING)
+    # The middle of the pixel.
+    x = (index % width + 0.5) / width
+    y = (index // width + 0.5) / height
+    return torch.stack([x, y], dim=-1), labels
