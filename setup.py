@@ -1,8 +1,12 @@
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+# What a user may do without; the tests need all of it.
+OPTIONAL = ('bert', 'onnx', 'web')
 
 
 def read_version() -> str:
@@ -12,9 +16,10 @@ def read_version() -> str:
     return namespace['__version__']
 
 
-def requirements(name: str) -> list[str]:
-    """Return the requirements listed in ``requirements/<name>.txt``."""
-    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+def requirements(*names: str) -> list[str]:
+    """Return the lines of ``requirements/<name>.txt`` of each name."""
+    paths = [ROOT / 'requirements' / f'{name}.txt' for name in names]
+    lines = [line for path in paths for line in path.read_text().splitlines()]
     return [line for line in lines if line and not line.startswith('#')]
 
 
@@ -22,6 +27,33 @@ def long_description() -> str:
     """Return the README, or nothing where a copy comes without one."""
     readme = ROOT / 'README.md'
     return readme.read_text(encoding='utf-8') if readme.is_file() else ''
+
+
+class BuildWithResources(build_py):
+    """Put configs and tools into the package: ``mmdit/.mim``.
+
+    That is where MM projects and ``mim`` look for them. An editable install
+    gets links, any other one copies.
+    """
+
+    names = ('configs', 'tools', 'model-index.yml')
+
+    def run(self) -> None:
+        super().run()
+        base = ROOT if self.editable_mode else ROOT / self.build_lib
+        target = base / 'mmdit' / '.mim'
+        # What an earlier build has left may be gone from the repository.
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for name in self.names:
+            source = ROOT / name
+            if self.editable_mode:
+                (target / name).symlink_to(Path('..', '..', name))
+            elif source.is_dir():
+                ignored = shutil.ignore_patterns('__pycache__', '*.py[cod]')
+                shutil.copytree(source, target / name, ignore=ignored)
+            else:
+                shutil.copy(source, target)
 
 
 # The MM packages (requirements/mminstall.txt) are on purpose in no list here:
@@ -46,10 +78,12 @@ setup(
     ],
     packages=find_packages(include=['mmdit', 'mmdit.*']),
     python_requires='>=3.10',
+    cmdclass={'build_py': BuildWithResources},
+    entry_points={'console_scripts': ['mmdit = mmdit.cli.main:main']},
     install_requires=requirements('runtime'),
     extras_require={
-        'bert': requirements('bert'),
-        'tests': requirements('bert') + requirements('tests'),
+        **{name: requirements(name) for name in OPTIONAL},
+        'tests': requirements(*OPTIONAL, 'tests'),
     },
     zip_safe=False,
 )

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmdit.models.complexity import Complexity, count_config
+from mmdit.resources import resolve_config
 
 COLUMNS = (
     'parameters (M)',
@@ -46,7 +47,7 @@ def parse_args() -> argparse.Namespace:
 def count(path: str, shape: list[int] | None) -> Complexity:
     """Count one config; stop with a reason where that is impossible."""
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(resolve_config(path))
         init_default_scope(cfg.get('default_scope', 'mmdit'))
         return count_config(
             cfg.model, None if shape is None else (shape[0], shape[1])

@@ -1,0 +1,44 @@
+"""The commands of ``mmdit``, in the order of its help."""
+
+from typing import NamedTuple
+
+
+class Command(NamedTuple):
+    """One command.
+
+    Args:
+        runs: A script in mmdit's repository or a module. Its ``main`` reads
+            ``sys.argv`` and returns the exit status, or None for 0.
+        summary: What it does, in a few words.
+        example: Arguments of a typical call.
+    """
+
+    runs: str
+    summary: str
+    example: str
+
+
+COMMANDS = {
+    'train': Command(
+        'tools/train.py',
+        'train a model, on one device or with --gpus N on several',
+        'ldit_sam-vit-b_4xb16-40e_refcoco-512x512 --gpus 4',
+    ),
+    'test': Command(
+        'tools/test.py',
+        'score a checkpoint, with a row and a picture per expression',
+        'CONFIG CHECKPOINT --out results.json',
+    ),
+    'convert': Command(
+        'tools/model_converters/convert_checkpoint.py',
+        "turn a checkpoint of SAM into mmdit's, or back",
+        'sam_vit_b_01ec64.pth sam-vit-b.pth',
+    ),
+    'check-data': Command(
+        'mmdit.cli.check_data',
+        'check RefCOCO and its kin, or a .jsonl file of your own',
+        'data/refer',
+    ),
+}
+
+__all__ = ['COMMANDS', 'Command']

@@ -1,0 +1,88 @@
+"""``mmdit COMMAND``: one name for what the tools do.
+
+No module that needs torch is imported before a command is chosen.
+"""
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from mmdit.cli.commands import COMMANDS
+from mmdit.cli.running import run
+from mmdit.version import __version__
+
+OK, USAGE = 0, 2
+# Import name: what to install. No dependencies of mmdit, because installing
+# it must never overwrite the ones that a user has.
+MM_PACKAGES = {
+    'mmengine': 'onedl-mmengine',
+    'mmcv': 'onedl-mmcv',
+    'mmseg': 'onedl-mmsegmentation',
+}
+
+
+def overview() -> str:
+    """Return the help of ``mmdit`` itself."""
+    width = max(map(len, COMMANDS))
+    lines = [
+        'usage: mmdit COMMAND [ARGUMENTS]',
+        '',
+        'Segment anything by a sentence.',
+        '',
+    ]
+    for name, command in COMMANDS.items():
+        lines.append(f'  {name:<{width}}  {command.summary}')
+        lines.append(f'  {"":<{width}}  $ mmdit {name} {command.example}')
+    lines += [
+        '',
+        'mmdit COMMAND --help lists the arguments of a command. CONFIG is the',
+        'path of a config, or the name of one that comes with mmdit.',
+        'Exit status: 0 done, 1 failed, 2 wrong arguments.',
+    ]
+    return '\n'.join(lines) + '\n'
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: The command and its arguments; by default those of the
+            process.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 wrong arguments.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given:
+        sys.stderr.write(overview())
+        return USAGE
+    name, *rest = given
+    if name in ('-h', '--help', 'help'):
+        sys.stdout.write(overview())
+        return OK
+    if name in ('-V', '--version'):
+        sys.stdout.write(f'mmdit {__version__}\n')
+        return OK
+    if name not in COMMANDS:
+        return _refuse(name)
+    try:
+        return run(COMMANDS[name].runs, f'mmdit {name}', rest)
+    except ModuleNotFoundError as error:
+        if error.name not in MM_PACKAGES:
+            raise
+        needed = ' '.join(MM_PACKAGES.values())
+        sys.stderr.write(
+            f'mmdit {name} needs {error.name}; run: pip install {needed}\n'
+        )
+        return 1
+
+
+def _refuse(name: str) -> int:
+    """Say which command may have been meant."""
+    near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
+    advice = f'did you mean {near[0]!r}?' if near else 'mmdit --help lists all'
+    sys.stderr.write(f'mmdit: unknown command {name!r}; {advice}\n')
+    return USAGE
+
+
+__all__ = ['main', 'overview']

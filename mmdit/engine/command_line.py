@@ -1,0 +1,118 @@
+"""What the command lines of training and testing have in common."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mmengine.config import Config, DictAction
+
+from mmdit.resources import resolve_config
+
+
+def config_path(name: str) -> Path:
+    """Resolve the argument CONFIG, or let argparse say what is wrong."""
+    try:
+        return resolve_config(name)
+    except FileNotFoundError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+class RunParser(argparse.ArgumentParser):
+    """Parser with MMSegmentation's flags for a run of one config.
+
+    Args:
+        description: What the script does.
+        example: Override to show in the help of ``--cfg-options``.
+    """
+
+    def __init__(self, description: str, example: str) -> None:
+        super().__init__(description=description)
+        self.add_argument(
+            'config',
+            type=config_path,
+            help='path of a config file, or the name of one of mmdit',
+        )
+        self.add_argument(
+            '--work-dir',
+            help='folder of logs and checkpoints; by default that of the '
+            "config, or the config's name in work_dirs",
+        )
+        self.add_argument(
+            '--cfg-options',
+            nargs='+',
+            action=DictAction,
+            metavar='KEY=VALUE',
+            help=f'override settings of the config: {example}',
+        )
+        self.add_argument(
+            '--gpus',
+            type=int,
+            help='start so many processes on this machine, one per GPU; '
+            'NNODES, NODE_RANK, MASTER_ADDR and PORT are for several machines',
+        )
+        self.add_argument(
+            '--launcher',
+            choices=['none', 'pytorch', 'slurm', 'mpi'],
+            default='none',
+            help='what has started this process, if anything has',
+        )
+        # torch.distributed.launch gives no variable, but --local-rank.
+        self.add_argument(
+            '--local_rank',
+            '--local-rank',
+            type=int,
+            default=0,
+            help=argparse.SUPPRESS,
+        )
+
+    def parse(self, script: str) -> argparse.Namespace:
+        """Read the command line; with ``--gpus``, go on in new processes.
+
+        Args:
+            script: Path of the script that a new process runs.
+        """
+        args = self.parse_args()
+        if args.gpus is not None:
+            if args.gpus < 1:
+                self.error(f'--gpus is {args.gpus}, expected 1 or more')
+            if args.launcher != 'none':
+                self.error('--gpus is itself a launcher; leave out --launcher')
+            _launch(script, args.gpus, sys.argv[1:])
+        os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+        return args
+
+
+def _launch(script: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
+    """Replace this process by torchrun."""
+    own = argparse.ArgumentParser(add_help=False)
+    own.add_argument('--gpus')
+    _, rest = own.parse_known_args(arguments)
+    command = [
+        *(sys.executable, '-m', 'torch.distributed.run'),
+        f'--nproc_per_node={gpus}',
+        f'--nnodes={os.environ.get("NNODES", "1")}',
+        f'--node_rank={os.environ.get("NODE_RANK", "0")}',
+        f'--master_addr={os.environ.get("MASTER_ADDR", "127.0.0.1")}',
+        f'--master_port={os.environ.get("PORT", "29500")}',
+        *(script, *rest, '--launcher', 'pytorch'),
+    ]
+    os.execv(sys.executable, command)
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """Read the config and what the arguments say otherwise."""
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / args.config.stem)
+    return cfg
+
+
+__all__ = ['RunParser', 'config_path', 'read_config']

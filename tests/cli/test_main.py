@@ -1,0 +1,85 @@
+import subprocess
+import sys
+
+import pytest
+
+from mmdit.cli.commands import COMMANDS
+from mmdit.cli.main import main
+from mmdit.version import __version__
+
+
+@pytest.fixture(autouse=True)
+def own_argv(monkeypatch):
+    """Commands write sys.argv; restore it."""
+    monkeypatch.setattr(sys, 'argv', ['pytest'])
+
+
+def test_the_help_shows_every_command_with_an_example(capsys):
+    assert main(['--help']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 40 and max(map(len, lines)) < 80
+    for name, command in COMMANDS.items():
+        assert any(line.split()[:1] == [name] for line in lines)
+        assert f'$ mmdit {name} {command.example}' in map(str.strip, lines)
+
+
+def test_without_a_command_the_help_is_an_error(capsys):
+    assert main([]) == 2
+    printed = capsys.readouterr()
+    assert not printed.out and 'usage: mmdit COMMAND' in printed.err
+
+
+def test_the_version_is_printed(capsys):
+    assert main(['--version']) == 0
+    assert capsys.readouterr().out == f'mmdit {__version__}\n'
+
+
+@pytest.mark.parametrize(
+    ('typed', 'advice'),
+    [('trian', "'train'"), ('check_data', "'check-data'"), ('xyz', '--help')],
+)
+def test_an_unknown_command_gets_the_nearest(typed, advice, capsys):
+    assert main([typed]) == 2
+    error = capsys.readouterr().err
+    assert repr(typed) in error and advice in error
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_every_command_explains_itself_by_its_own_name(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, '--help'])
+    assert not stop.value.code
+    assert capsys.readouterr().out.startswith(f'usage: mmdit {name} ')
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_wrong_arguments_are_status_2(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([name, '--no-such-option'])
+    assert stop.value.code == 2
+    assert f'mmdit {name}: error: ' in capsys.readouterr().err
+
+
+def test_what_fails_is_status_1(tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(['convert', str(tmp_path / 'nowhere.pth'), 'out.pth'])
+    # Python prints a text and exits with 1.
+    assert stop.value.code.startswith('error: checkpoint')
+
+
+def test_a_missing_mm_package_is_named_with_its_cure(monkeypatch, capsys):
+    def run(*_):
+        raise ModuleNotFoundError("No module named 'mmseg'", name='mmseg')
+
+    monkeypatch.setattr('mmdit.cli.main.run', run)
+    assert main(['train', 'config.py']) == 1
+    error = capsys.readouterr().err
+    assert 'train needs mmseg' in error and 'onedl-mmsegmentation' in error
+
+
+def test_the_help_loads_nothing_heavy():
+    code = (
+        'import sys; from mmdit.cli.main import main; main(["--help"]);'
+        'assert not {"torch", "mmengine", "numpy"} & set(sys.modules)'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
