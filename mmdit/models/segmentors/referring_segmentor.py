@@ -205,15 +205,16 @@ class ReferringSegmentor(BaseSegmentor):
         samples = list(data_samples or [])
         logits, scores = self._rated_masks(inputs, samples)
         height, width = inputs.shape[-2:]
-        large = self.decode_head.predict(logits, (height, width)).float()
+        large = self.decode_head.predict(logits, (height, width))
+        # As an index on the device: nothing waits for it.
+        best = scores.argmax(dim=1, keepdim=True)
         for i, sample in enumerate(samples):
             probabilities = self._restore(large[i], sample).sigmoid()
             masks = probabilities > self.decode_head.threshold
-            best = int(scores[i].argmax())
-            chosen = probabilities[best : best + 1]
+            chosen = probabilities.index_select(0, best[i])
             sample.seg_logits = PixelData(data=chosen)
             sample.pred_sem_seg = PixelData(
-                data=masks[best : best + 1].to(chosen)
+                data=masks.index_select(0, best[i]).to(chosen)
             )
             sample.pred_masks = InstanceData(
                 masks=masks, scores=scores[i], low_res_logits=logits[i]
