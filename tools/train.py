@@ -2,10 +2,9 @@
 
 import argparse
 
-import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmdit.engine.amp import AMP_DTYPES, use_amp
 from mmdit.engine.command_line import RunParser, read_config
 from mmdit.engine.distributed import prepare_launcher
 from mmdit.engine.loading import use_safe_loading
@@ -25,32 +24,26 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--amp',
         action='store_true',
-        help='train in mixed precision (GPU)',
+        help='train in mixed precision: bfloat16, or float16 on a GPU without '
+        'it',
+    )
+    parser.add_argument(
+        '--amp-dtype',
+        choices=AMP_DTYPES,
+        help='train in mixed precision of this dtype',
     )
     return parser.parse(__file__)
-
-
-def use_amp(cfg: Config) -> None:
-    """Exchange the optimizer wrapper for the mixed precision one."""
-    if cfg.optim_wrapper.type == 'AmpOptimWrapper':
-        return
-    if cfg.optim_wrapper.type != 'OptimWrapper':
-        raise SystemExit(
-            '--amp needs optim_wrapper.type OptimWrapper in the config, got '
-            f'{cfg.optim_wrapper.type}'
-        )
-    if not torch.cuda.is_available():
-        raise SystemExit('--amp needs a GPU; leave it out on a CPU')
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.loss_scale = 'dynamic'
 
 
 def main() -> None:
     """Build the Runner from the config and train."""
     args = parse_args()
     cfg = read_config(args)
-    if args.amp:
-        use_amp(cfg)
+    if args.amp or args.amp_dtype:
+        try:
+            use_amp(cfg, args.amp_dtype)
+        except ValueError as error:
+            raise SystemExit(f'{error} (--amp)') from error
     cfg.resume = args.resume
     prepare_launcher(cfg)
     use_safe_loading()

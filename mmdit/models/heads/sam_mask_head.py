@@ -314,7 +314,12 @@ class SAMMaskHead(BaseModule):
         return torch.einsum('bmc,bchw->bmhw', weights, image)
 
     def upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Resize (B, M, 4H, 4W) logits to (B, M, *size), bilinear."""
+        """Resize (B, M, 4H, 4W) logits to (B, M, *size), bilinear.
+
+        In float32 or better, and so is what follows: losses and masks.
+        """
+        if logits.element_size() < 4:
+            logits = logits.float()
         return F.interpolate(
             logits,
             size=size,

@@ -16,6 +16,9 @@ class TextInjector(BaseModule):
     image_{i-1})``: a subclass implements :meth:`forward` as f_i, the encoder
     owns everything else.
 
+    Under autocast, tokens that blocks add to keep the dtype of the text, as
+    those of the image do: half precision would lose small updates.
+
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
         depth: Number of encoder blocks. Filled in by the backbone.
@@ -45,7 +48,7 @@ class TextInjector(BaseModule):
                 f'{text.shape[-1]}; set text_dims of {type(self).__name__} '
                 "to the text encoder's width"
             )
-        return self.adapter(text)
+        return self.adapter(text).to(text.dtype)
 
     def forward(
         self,
@@ -98,7 +101,7 @@ class ProjectionInjector(TextInjector):
 
     def project(self, layer: int, tokens: Tensor) -> Tensor:
         """Return dropout(W_layer tokens) for (B, L, C) tokens."""
-        return self.dropout(self.projections[layer](tokens))
+        return self.dropout(self.projections[layer](tokens)).to(tokens.dtype)
 
 
 class TokenInjector(TextInjector):

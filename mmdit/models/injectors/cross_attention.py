@@ -111,7 +111,7 @@ class LayerwiseCrossAttention(ProjectionInjector):
         text_mask: Tensor | None = None,
     ) -> Tensor:
         """Return the (B, L, C) prompt that enters block ``layer``."""
-        projected = self.projections[layer](text)
+        projected = self.projections[layer](text).to(text.dtype)
         if layer == 0:
             return projected
         update = self.attentions[layer - 1](text, prompt, text_mask)

@@ -77,5 +77,5 @@ class EndToEndToken(TokenInjector):
     ) -> Tensor:
         """Return the (B, L, C) prompt that enters block ``layer``."""
         if layer == 0:
-            return self.dropout(self.projection(text))
+            return self.dropout(self.projection(text)).to(text.dtype)
         return self.offset(layer, prompt)

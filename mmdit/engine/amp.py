@@ -1,0 +1,80 @@
+"""Mixed precision: bfloat16 where the device has it, else float16."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import OptimWrapper
+from mmengine.runner.amp import autocast
+from torch import nn
+
+from mmdit.registry import OPTIM_WRAPPERS
+
+AMP_DTYPES = ('bfloat16', 'float16')
+_FLOAT32, _BFLOAT16, _FLOAT16 = (
+    'OptimWrapper',
+    'BFloat16OptimWrapper',
+    'AmpOptimWrapper',
+)
+
+
+@OPTIM_WRAPPERS.register_module()
+class BFloat16OptimWrapper(OptimWrapper):
+    """Train with bfloat16 products and float32 weights, on a CPU or GPU.
+
+    bfloat16 has the range of float32, so no loss scaling: MMEngine's
+    ``AmpOptimWrapper`` scales whatever the dtype, which waits for the device
+    in every step, and refuses a CPU. Arguments: MMEngine's ``OptimWrapper``.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run what is inside under autocast."""
+        with super().optim_context(model), autocast(dtype=torch.bfloat16):
+            yield
+
+
+def use_amp(cfg: Config, dtype: str | None = None) -> None:
+    """Exchange the optimizer wrapper of a config for a mixed precision one.
+
+    Args:
+        cfg: The config, changed in place.
+        dtype: ``'bfloat16'`` or ``'float16'``, which needs a GPU and scales
+            the loss dynamically. None keeps what the config already has, and
+            otherwise takes bfloat16 unless a GPU lacks it.
+    """
+    wrapper = cfg.optim_wrapper
+    if wrapper.type not in (_FLOAT32, _BFLOAT16, _FLOAT16):
+        raise ValueError(
+            f'mixed precision needs optim_wrapper.type {_FLOAT32} in the '
+            f'config, got {wrapper.type}'
+        )
+    if dtype is None:
+        if wrapper.type != _FLOAT32:
+            return
+        dtype = _best_dtype()
+    if dtype not in AMP_DTYPES:
+        raise ValueError(
+            f'unknown dtype {dtype!r} of mixed precision; known: '
+            f'{", ".join(AMP_DTYPES)}'
+        )
+    if dtype == 'float16' and not torch.cuda.is_available():
+        raise ValueError('float16 needs a GPU; on a CPU use bfloat16')
+    wrapper.pop('dtype', None)
+    if dtype == 'bfloat16':
+        wrapper.type = _BFLOAT16
+        wrapper.pop('loss_scale', None)
+    else:
+        wrapper.type = _FLOAT16
+        wrapper.dtype = dtype
+        wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _best_dtype() -> str:
+    """Return bfloat16 for a CPU, and for a GPU that has it in hardware."""
+    if not torch.cuda.is_available():
+        return 'bfloat16'
+    # Older GPUs emulate it, slowly.
+    has_it = torch.cuda.is_bf16_supported(including_emulation=False)
+    return 'bfloat16' if has_it else 'float16'
