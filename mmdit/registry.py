@@ -29,6 +29,7 @@ MODELS = _child(
     'mmdit.models.text_encoders',
     'mmdit.models.heads',
     'mmdit.models.data_preprocessor',
+    'mmdit.engine.averaging',
     *_NEED_MMSEG,
 )
 DATASETS = _child(root.DATASETS, 'mmdit.datasets')

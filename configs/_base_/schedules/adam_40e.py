@@ -4,7 +4,9 @@
 # min(0.9997, (1 + t) / (10 + t)).
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='Adam', lr=1e-4, betas=(0.9, 0.98), eps=1e-9),
+    optimizer=dict(
+        type='Adam', lr=1e-4, betas=(0.9, 0.98), eps=1e-9, fused=True
+    ),
     clip_grad=dict(max_norm=0.15, norm_type=2),
 )
 param_scheduler = [
@@ -31,7 +33,7 @@ test_cfg = dict(type='TestLoop')
 custom_hooks = [
     dict(
         type='EMAHook',
-        ema_type='MomentumAnnealingEMA',
+        ema_type='ForeachMomentumAnnealingEMA',
         momentum=3e-4,
         gamma=9,
     )
