@@ -68,6 +68,7 @@ class ReferringSegmentor(BaseSegmentor):
             text_dims['train_masks'] = True
         self.decode_head = MODELS.build(decode_head, default_args=text_dims)
         self.align_corners = self.decode_head.align_corners
+        self.train_points = getattr(self.decode_head, 'train_points', False)
         # Keys of SAM or of the authors are renamed. MMEngine only warns about
         # keys that do not match when it loads a checkpoint, and would then
         # score a model that is partly random.
@@ -99,6 +100,8 @@ class ReferringSegmentor(BaseSegmentor):
         self, inputs: Tensor, samples: Sequence[SegDataSample]
     ) -> tuple[tuple[Tensor, ...], Tensor | None, Tensor | None]:
         """Return features of the images, tokens and mask of the text."""
+        if self.text_encoder is None or (self.training and self.train_points):
+            _check_prompts(samples)
         text, text_mask = None, None
         if self.text_encoder is not None:
             text, text_mask = self.text_encoder(_expressions(samples))
@@ -108,12 +111,9 @@ class ReferringSegmentor(BaseSegmentor):
         self, inputs: Tensor, samples: Sequence[SegDataSample]
     ) -> tuple[Tensor | None, Tensor | None, list[Tensor | None]]:
         """Return points (B, P, 2), their labels (B, P), and B masks."""
-        train_points = getattr(self.decode_head, 'train_points', False)
-        if self.text_encoder is None or (self.training and train_points):
-            _check_prompts(samples)
         # A point and padding, or a box: what training gives is two, and an
         # item without prompts is two times padding there.
-        at_least = 2 if train_points and self.text_encoder else 0
+        at_least = 2 if self.train_points and self.text_encoder else 0
         points, labels = stack_points(samples, inputs, at_least)
         return points, labels, previous_masks(samples)
 
@@ -204,12 +204,10 @@ class ReferringSegmentor(BaseSegmentor):
         """
         samples = list(data_samples or [])
         logits, scores = self._rated_masks(inputs, samples)
-        height, width = inputs.shape[-2:]
-        large = self.decode_head.predict(logits, (height, width))
         # As an index on the device: nothing waits for it.
         best = scores.argmax(dim=1, keepdim=True)
         for i, sample in enumerate(samples):
-            probabilities = self._restore(large[i], sample).sigmoid()
+            probabilities = self.restore(logits[i], sample).sigmoid()
             masks = probabilities > self.decode_head.threshold
             chosen = probabilities.index_select(0, best[i])
             sample.seg_logits = PixelData(data=chosen)
@@ -221,13 +219,13 @@ class ReferringSegmentor(BaseSegmentor):
             )
         return samples
 
-    def _restore(self, logits: Tensor, sample: SegDataSample) -> Tensor:
-        """Bring (M, h, w) logits to the original image, (M, H0, W0)."""
+    def restore(self, logits: Tensor, sample: SegDataSample) -> Tensor:
+        """Bring (M, 4H, 4W) logits to the original image, (M, H0, W0)."""
+        size = height, width = sample.batch_input_shape
+        logits = self.decode_head.predict(logits[None], size)
         left, right, top, bottom = sample.padding_size
-        height, width = logits.shape[-2:]
-        logits = logits[:, top : height - bottom, left : width - right]
         return resize(
-            logits[None],
+            logits[:, :, top : height - bottom, left : width - right],
             size=sample.ori_shape,
             mode='bilinear',
             align_corners=self.align_corners,
