@@ -77,6 +77,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmdit', 'mmdit.*']),
+    package_data={'mmdit.visualization.report': ['templates/*']},
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithResources},
     entry_points={'console_scripts': ['mmdit = mmdit.cli.main:main']},

@@ -1,5 +1,7 @@
 """Draw image, expression, truth and prediction side by side."""
 
+from pathlib import Path
+
 import cv2
 import mmcv
 import numpy as np
@@ -89,20 +91,62 @@ def _paint(
     return painted
 
 
+def picture_name(img_path: str, sent_id: object) -> str:
+    """Name a picture by its image and its sentence.
+
+    Several expressions of one image must not overwrite each other.
+    """
+    return f'{Path(img_path).stem}_sent{sent_id}.png'
+
+
+def panel_box(
+    size: tuple[int, int], expression: str, panels: int = 3
+) -> tuple[int, int, int, int]:
+    """Return where a picture of :func:`draw_comparison` has its panels.
+
+    Args:
+        size: Width and height of the picture.
+        expression: Its expression.
+        panels: Number of its panels.
+
+    Returns:
+        Left, top, right and bottom of the row of panels, which excludes the
+        expression above and the captions below.
+    """
+    width = (size[0] - GAP) // panels - GAP
+    lines, line = _heading(expression, width, panels)
+    top = GAP + line * len(lines)
+    return GAP, top, size[0] - GAP, size[1] - line - GAP
+
+
+def _heading(
+    expression: str, width: int, panels: int
+) -> tuple[list[str], int]:
+    """Break the expression for panels of ``width``; also the line height."""
+    size = _font_size(width)
+    room = panels * (width + GAP) - GAP
+    font = ImageFont.load_default(size)
+    return _wrap(f'“{expression}”', font, room), size + 6
+
+
+def _font_size(width: int) -> int:
+    """Return the size of the letters above panels of ``width``."""
+    return max(14, round(width / 22))
+
+
 def _arrange(
     panels: list[np.ndarray], captions: list[str], expression: str
 ) -> np.ndarray:
     """Set the panels in a row below the expression."""
     height, width = panels[0].shape[:2]
-    size = max(14, round(width / 22))
+    size = _font_size(width)
     font, small = (
         ImageFont.load_default(size),
         ImageFont.load_default(size - 2),
     )
-    total = len(panels) * (width + GAP) + GAP
-    lines = _wrap(f'“{expression}”', font, total - 2 * GAP)
-    line = size + 6
+    lines, line = _heading(expression, width, len(panels))
     top = GAP + line * len(lines)
+    total = len(panels) * (width + GAP) + GAP
     canvas = Image.new('RGB', (total, top + height + line + GAP), PAPER)
     draw = ImageDraw.Draw(canvas)
     for i, text in enumerate(lines):

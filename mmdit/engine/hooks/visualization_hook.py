@@ -12,6 +12,7 @@ from mmengine.visualization import Visualizer
 from mmseg.structures import SegDataSample
 
 from mmdit.registry import HOOKS
+from mmdit.visualization import picture_name
 
 
 @HOOKS.register_module()
@@ -77,13 +78,14 @@ class ReferVisualizationHook(Hook):
                 # every process holds expressions of its own.
                 visualizer = Visualizer.get_current_instance()
                 picture = visualizer.draw(self._read(sample), sample)
-                path = Path(self.show_dir) / picture_name(sample)
+                name = picture_name(sample.img_path, sample.sent_id)
+                path = Path(self.show_dir) / name
                 mmcv.imwrite(mmcv.rgb2bgr(picture), str(path))
 
     def _add(self, runner: Runner, sample: SegDataSample, step: int) -> None:
         """Hand one expression to the visualizer."""
         runner.visualizer.add_datasample(
-            picture_name(sample),
+            picture_name(sample.img_path, sample.sent_id),
             self._read(sample),
             data_sample=sample,
             show=self.show,
@@ -99,11 +101,3 @@ class ReferVisualizationHook(Hook):
         )
         # With this flag, mmcv ignores channel_order='rgb'.
         return mmcv.bgr2rgb(image)
-
-
-def picture_name(sample: SegDataSample) -> str:
-    """Name a picture by its image and its sentence.
-
-    Several expressions of one image must not overwrite each other.
-    """
-    return f'{Path(sample.img_path).stem}_sent{sample.sent_id}.png'

@@ -1,0 +1,190 @@
+"""The rows that ``tools/test.py --out`` writes, as columns.
+
+Shapes: N expressions (rows).
+"""
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+_ITEM_KEYS = ('image_id', 'ref_id', 'ann_id', 'sent_id', 'expression')
+_NEEDED = (*_ITEM_KEYS, 'img_path', 'intersection', 'union')
+_AREAS = ('height', 'width', 'truth', 'predicted')
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What a model scored, expression by expression.
+
+    Args:
+        name: What to call the model.
+        items: What identifies each row, as text, by the names of the ids.
+        img_paths: Image of each row.
+        intersection: (N,) int64, pixels.
+        union: (N,) int64, pixels.
+        truth: (N,) int64, true pixels; None where the rows are older than
+            this column, like the two that follow.
+        predicted: (N,) int64, predicted pixels.
+        area: (N,) int64, pixels of the image.
+        generalized: Whether the rows are gRefCOCO's, where an expression
+            may name nothing.
+    """
+
+    name: str
+    items: list[dict[str, str]]
+    img_paths: list[str]
+    intersection: np.ndarray
+    union: np.ndarray
+    truth: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    area: np.ndarray | None = None
+    generalized: bool = False
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def expressions(self) -> list[str]:
+        """The expression of each row."""
+        return [item['expression'] for item in self.items]
+
+    @property
+    def iou(self) -> np.ndarray:
+        """(N,) IoU, 1 where truth and prediction are both empty."""
+        empty = self.union == 0
+        return np.where(empty, 1.0, self.intersection / (self.union + empty))
+
+    @property
+    def no_target(self) -> np.ndarray:
+        """(N,) bool, whether an expression names nothing in its image."""
+        if not self.generalized:
+            return np.zeros(len(self), bool)
+        assert self.truth is not None
+        return self.truth == 0
+
+
+def read_results(path: str | Path, name: str | None = None) -> Results:
+    """Read result rows.
+
+    Args:
+        path: A ``.json`` or ``.csv`` file of ``tools/test.py --out``.
+        name: What to call the model; by default the file's path without
+            suffix.
+
+    Raises:
+        FileNotFoundError: Where there is no such file.
+        ValueError: Where the file holds no rows or not all that they need.
+    """
+    path = Path(path)
+    rows = _load(path)
+    _check(rows, path)
+
+    def column(key: str) -> np.ndarray:
+        return np.array([int(row[key]) for row in rows], np.int64)
+
+    has_areas = all(key in row for row in rows for key in _AREAS)
+    generalized = 'no_target' in rows[0]
+    if generalized and not has_areas:
+        raise _lacking(path, 1, 'truth')
+    return Results(
+        name=str(path.with_suffix('')) if name is None else name,
+        items=[{key: _text(row[key]) for key in _ITEM_KEYS} for row in rows],
+        img_paths=[row['img_path'] for row in rows],
+        intersection=column('intersection'),
+        union=column('union'),
+        truth=column('truth') if has_areas else None,
+        predicted=column('predicted') if has_areas else None,
+        area=column('height') * column('width') if has_areas else None,
+        generalized=generalized,
+    )
+
+
+def check_same_items(one: Results, other: Results) -> None:
+    """Raise a ValueError unless row i of both is about the same item."""
+    pairs = f'{one.name} and {other.name}'
+    if len(one) != len(other):
+        raise ValueError(
+            f'{pairs} cannot be compared: they have {len(one)} and '
+            f'{len(other)} rows; score both models on the same split'
+        )
+    for number, (a, b) in enumerate(zip(one.items, other.items, strict=True)):
+        for key in _ITEM_KEYS:
+            if a[key] != b[key]:
+                raise ValueError(
+                    f'{pairs} cannot be compared: {key} of row {number} is '
+                    f'{a[key]!r} and {b[key]!r}; score both models on the '
+                    'same split, in the order of the data set'
+                )
+    for what in ('truth', 'area'):
+        a_pixels, b_pixels = getattr(one, what), getattr(other, what)
+        if a_pixels is None or b_pixels is None:
+            continue
+        (differ,) = np.nonzero(a_pixels != b_pixels)
+        if len(differ):
+            row = differ[0]
+            raise ValueError(
+                f'{pairs} cannot be compared: {what} of row {row} has '
+                f'{a_pixels[row]} and {b_pixels[row]} pixels, so their masks '
+                'or images are not the same'
+            )
+
+
+def _load(path: Path) -> list[dict]:
+    """Read a file's rows."""
+    readers: dict[str, Callable] = {
+        '.json': json.load,
+        '.csv': lambda file: list(csv.DictReader(file)),
+    }
+    if path.suffix not in readers:
+        raise ValueError(
+            f'expected a .json or .csv file of tools/test.py --out, got {path}'
+        )
+    try:
+        with open(path, encoding='utf-8', newline='') as file:
+            rows = readers[path.suffix](file)
+    except ValueError as error:
+        raise ValueError(f'{path} cannot be read: {error}') from error
+    if not isinstance(rows, list) or not rows:
+        raise ValueError(
+            f'{path} holds no result rows; write them with tools/test.py '
+            'CONFIG CHECKPOINT --out FILE'
+        )
+    return rows
+
+
+def _check(rows: list[dict], path: Path) -> None:
+    """Raise unless each row has what it needs, and counts that can be."""
+    for number, row in enumerate(rows):
+        for key in _NEEDED:
+            if not isinstance(row, dict) or key not in row:
+                raise _lacking(path, number, key)
+        try:
+            both, union = int(row['intersection']), int(row['union'])
+        except (TypeError, ValueError):
+            both, union = -1, -1
+        if not 0 <= both <= union:
+            raise ValueError(
+                f'row {number} of {path} has intersection '
+                f'{row["intersection"]!r} and union {row["union"]!r}; '
+                'expected pixels, 0 <= intersection <= union'
+            )
+
+
+def _lacking(path: Path, number: int, key: str) -> ValueError:
+    """Say which column is not there."""
+    return ValueError(
+        f'row {number} of {path} has no {key!r}; write the rows with '
+        'tools/test.py CONFIG CHECKPOINT --out FILE'
+    )
+
+
+def _text(value: object) -> str:
+    """Return an id as CSV writes it, so that both formats compare."""
+    return '' if value is None else str(value)
+
+
+__all__ = ['Results', 'check_same_items', 'read_results']

@@ -1,0 +1,141 @@
+"""Show where a model fails: ``report.py RESULTS --out report.html``.
+
+RESULTS are the rows that ``tools/test.py --out`` writes. The page needs no
+network and no other file. With ``--compare`` it sets the model against
+another, whose rows must be of the same items (docs/report.md).
+"""
+
+import argparse
+from pathlib import Path
+
+from mmdit.visualization.report import (
+    Results,
+    check_same_items,
+    choose_cases,
+    embed_images,
+    embed_overlays,
+    make_page,
+    read_results,
+)
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        'results', help='.json or .csv file of tools/test.py --out'
+    )
+    parser.add_argument(
+        '--compare',
+        metavar='OTHER',
+        help='rows of another model on the same items; differences are '
+        'RESULTS minus OTHER',
+    )
+    parser.add_argument('--out', type=Path, default=Path('report.html'))
+    parser.add_argument(
+        '--names',
+        nargs='+',
+        help='what to call the model, and the other; by default the paths',
+    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        '--overlays',
+        nargs='+',
+        type=Path,
+        metavar='DIR',
+        help='pictures of tools/test.py --show-dir; with --compare also '
+        'those of the other model, in another folder',
+    )
+    source.add_argument(
+        '--images',
+        type=Path,
+        metavar='ROOT',
+        help='show the images alone; ROOT is the folder from which their '
+        'paths in the rows start',
+    )
+    parser.add_argument(
+        '--max-pictures',
+        type=int,
+        default=150,
+        help='how many cases get a picture; each takes some 20 to 60 kB',
+    )
+    parser.add_argument(
+        '--draws', type=int, default=2000, help='bootstrap draws'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='seed of draws and choices'
+    )
+    args = parser.parse_args()
+    models = 1 if args.compare is None else 2
+    if args.names and len(args.names) != models:
+        parser.error(
+            f'--names needs {models} for {models} model'
+            f'{"s" if models > 1 else ""}, got {len(args.names)}'
+        )
+    if args.overlays and len(args.overlays) > models:
+        parser.error(
+            f'--overlays takes at most one folder for each of {models} '
+            f'model{"s" if models > 1 else ""}, got {len(args.overlays)}'
+        )
+    if args.max_pictures < 0:
+        parser.error(
+            f'--max-pictures must be 0 or more, got {args.max_pictures}'
+        )
+    return args
+
+
+def embed(
+    args: argparse.Namespace, models: list[Results]
+) -> tuple[dict[int, str], list[str]]:
+    """Return the pictures, and what their panels show."""
+    scores = models[0].iou
+    if len(models) == 2:
+        scores = scores - models[1].iou
+    rows = choose_cases(scores, args.max_pictures, args.seed)
+    if args.images is not None:
+        return embed_images(models[0], rows, args.images), []
+    if not args.overlays:
+        return {}, []
+    panels = ['image', 'truth', 'prediction']
+    if len(args.overlays) == 2:
+        panels = ['image', 'truth', *(model.name for model in models)]
+    return embed_overlays(models[0], rows, args.overlays), panels
+
+
+def write_report(args: argparse.Namespace) -> None:
+    """Read the rows and write the page."""
+    names = args.names or [None, None]
+    models = [read_results(args.results, names[0])]
+    if args.compare is not None:
+        models.append(read_results(args.compare, names[1]))
+        check_same_items(*models)
+    pictures, panels = embed(args, models)
+    page = make_page(
+        *models,
+        pictures=pictures,
+        panels=panels,
+        draws=args.draws,
+        seed=args.seed,
+    )
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(page, encoding='utf-8')
+    print(
+        f'{args.out}: {len(models[0])} expressions, {len(pictures)} pictures, '
+        f'{len(page.encode()) / 1e6:.1f} MB'
+    )
+
+
+def main() -> None:
+    """Write the page; stop with a reason where that is impossible."""
+    args = parse_args()
+    try:
+        write_report(args)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'cannot make the report: {error}') from None
+
+
+if __name__ == '__main__':
+    main()
