@@ -9,6 +9,8 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadReferImage'),
+    # For pictures from elsewhere; SynthRef's own have this size.
+    dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='LoadReferMask'),
     dict(type='PackReferSegInputs'),
 ]

@@ -42,7 +42,7 @@ class LoadReferImage(LoadImageFromFile):
                 f'image {path} of {_ids(results)} does not exist; set '
                 'data_prefix of the data set to the folder of the images'
             ) from error
-        image = self._decode(content)
+        image = decode_image(content, self.color_type)
         if image is None:
             raise ValueError(
                 f'{path} of {_ids(results)} is not a complete image '
@@ -60,18 +60,6 @@ class LoadReferImage(LoadImageFromFile):
         results.update(img=image, img_shape=got, ori_shape=got)
         results.update(height=got[0], width=got[1])
         return results
-
-    def _decode(self, content: bytes) -> np.ndarray | None:
-        """Decode an image, None where that fails or it is incomplete."""
-        if not content or _is_cut_jpeg(content):
-            return None
-        try:
-            return mmcv.imfrombytes(
-                content, flag=self.color_type, backend=self.imdecode_backend
-            )
-        # OpenCV returns None for most defects, and raises for some.
-        except cv2.error:
-            return None
 
 
 @TRANSFORMS.register_module()
@@ -117,6 +105,25 @@ class LoadReferMask(BaseTransform):
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
+
+
+def decode_image(content: bytes, flag: str) -> np.ndarray | None:
+    """Decode an image, None where that fails or it is incomplete.
+
+    Args:
+        content: The bytes of a file.
+        flag: How to decode it, as of ``mmcv.imfrombytes``.
+
+    Returns:
+        (H, W, 3) uint8, BGR, with flags that start with ``color``.
+    """
+    if not content or _is_cut_jpeg(content):
+        return None
+    try:
+        return mmcv.imfrombytes(content, flag=flag, backend='cv2')
+    # OpenCV returns None for most defects, and raises for some.
+    except cv2.error:
+        return None
 
 
 def _is_cut_jpeg(content: bytes) -> bool:

@@ -175,7 +175,8 @@ class SAMViT(BaseModule):
         """Encode images, guided by text where there is an injector.
 
         Args:
-            x: (B, 3, h, w) images; h and w are multiples of the patch.
+            x: (B, 3, h, w) images; h and w are multiples of the patch. A
+                single one, (1, 3, h, w), may serve B texts.
             text: (B, L, D) text tokens. Needed by the injector, and refused
                 without one.
             text_mask: (B, L) bool, False at tokens not to be attended; None
@@ -191,6 +192,7 @@ class SAMViT(BaseModule):
         )
         if self.text_injector is not None and text is not None:
             text = self.text_injector.adapt(text)
+            image = image.expand(len(text), -1, -1, -1)
         prompt = text
         outs = []
         for i, block in enumerate(self.blocks):

@@ -105,7 +105,28 @@ class ReferringSegmentor(BaseSegmentor):
         text, text_mask = None, None
         if self.text_encoder is not None:
             text, text_mask = self.text_encoder(_expressions(samples))
-        return self.extract_feat(inputs, text, text_mask), text, text_mask
+        feats = self._encode_images(inputs, text, text_mask)
+        return feats, text, text_mask
+
+    def _encode_images(
+        self, inputs: Tensor, text: Tensor | None, text_mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        """Encode images, computing once what several expressions share.
+
+        In testing, expressions of an image follow each other: without text
+        in the encoder that is the whole encoder, else the patches.
+        """
+        if self.training or len(inputs) == 1:
+            return self.extract_feat(inputs, text, text_mask)
+        new = (inputs[1:] != inputs[:-1]).flatten(1).any(1)
+        new = torch.cat([new.new_ones(1), new])
+        distinct = inputs[new]
+        if getattr(self.backbone, 'text_injector', None) is None:
+            owner = new.cumsum(0) - 1
+            return tuple(f[owner] for f in self.extract_feat(distinct))
+        if len(distinct) == 1:
+            inputs = distinct
+        return self.extract_feat(inputs, text, text_mask)
 
     def _prompts(
         self, inputs: Tensor, samples: Sequence[SegDataSample]

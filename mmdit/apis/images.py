@@ -1,0 +1,189 @@
+"""From whatever a person calls an image to pixels.
+
+Files are decoded by OpenCV, as in training and testing, so that a model sees
+the same pixels; Pillow reads what OpenCV cannot, and the sizes beforehand.
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+import numpy as np
+from mmengine import fileio
+from PIL import Image, ImageOps
+
+from mmdit.datasets.transforms.loading import decode_image
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ImageSource = Union[str, Path, Image.Image, np.ndarray, 'Tensor']
+# Beyond this, masks and probabilities alone take gigabytes.
+MAX_PIXELS = 64_000_000
+
+
+def read_image(
+    source: ImageSource,
+    name: str = 'the image',
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Return the pixels of an image as people see it.
+
+    Rotation by EXIF is carried out, transparency is dropped, grey and CMYK
+    become colours, 16 bits become 8 (the upper ones), and of an animation
+    only the first frame is read.
+
+    Args:
+        source: One of
+
+            - a path, or a URL or whatever else MMEngine's ``fileio`` reads;
+            - a ``PIL.Image``;
+            - an array as ``cv2.imread`` and ``mmcv.imread`` return it: (H, W),
+              (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16;
+            - a tensor as torchvision makes it: (3, H, W) RGB or (1, H, W),
+              uint8, or floating point from 0 to 1.
+        name: What errors call an image that has no path.
+        max_pixels: The largest image to read, in pixels.
+
+    Returns:
+        (H, W, 3) uint8, BGR.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no image, is damaged, or is too large.
+        TypeError: It is nothing that is listed above.
+    """
+    if isinstance(source, (str, Path)):
+        return _read_file(str(source), max_pixels)
+    if isinstance(source, Image.Image):
+        _check_size(name, source.size, max_pixels)
+        return _from_pil(source, name)
+    if isinstance(source, np.ndarray):
+        return _from_array(source, name, max_pixels)
+    if not hasattr(source, 'detach'):
+        raise TypeError(
+            f'{name} is a {type(source).__name__}; expected a path, a URL, a '
+            'PIL image, an array or a tensor'
+        )
+    return _from_array(_from_tensor(source, name), name, max_pixels)
+
+
+def list_images(folder: str | Path) -> list[str]:
+    """List the images of a folder by their suffixes, sorted."""
+    known = Image.registered_extensions()
+    paths = sorted(
+        str(path)
+        for path in Path(folder).iterdir()
+        if path.suffix.lower() in known and path.is_file()
+    )
+    if not paths:
+        raise FileNotFoundError(
+            f'folder {folder} holds no images (.jpg, .png, .webp, ...); those '
+            'of folders within it are not looked for'
+        )
+    return paths
+
+
+def _read_file(path: str, max_pixels: int) -> np.ndarray:
+    """Read and decode a file or URL."""
+    try:
+        content = fileio.get(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'image {path} does not exist') from error
+    except OSError as error:
+        raise ValueError(f'image {path} cannot be read: {error}') from error
+    try:
+        image = Image.open(BytesIO(content))
+    except Image.DecompressionBombError as error:
+        raise ValueError(f'{path} is too large: {error}') from error
+    # Pillow raises all sorts of errors at damaged headers.
+    except Exception as error:
+        raise ValueError(
+            f'{path} is not an image that can be read ({len(content)} bytes); '
+            'save it as PNG or JPEG'
+        ) from error
+    with image:
+        _check_size(path, image.size, max_pixels)
+        pixels = decode_image(content, 'color')
+        return _from_pil(image, path) if pixels is None else pixels
+
+
+def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
+    """Refuse an image of (width, height) before it fills the memory."""
+    width, height = size
+    if not width * height:
+        raise ValueError(f'{name} has no pixels: {width} x {height}')
+    if width * height > max_pixels:
+        raise ValueError(
+            f'{name} has {width} x {height} pixels, '
+            f'{width * height / 1e6:.0f} megapixels; at most '
+            f'{max_pixels / 1e6:g} are read: make it smaller, or raise '
+            'max_pixels'
+        )
+
+
+def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+    """Turn a PIL image into BGR pixels."""
+    try:
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith('I'):
+            return _from_wide(np.asarray(image), name)
+        if image.mode == 'F':
+            raise ValueError('its values are floating point')
+        return np.asarray(image.convert('RGB'))[..., ::-1].copy()
+    # Pillow decodes only now, and its PNG reader raises SyntaxError.
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f'{name} is damaged, or of a kind that cannot be read '
+            f'({image.mode}): {error}; save it as PNG or JPEG'
+        ) from error
+
+
+def _from_wide(values: np.ndarray, name: str) -> np.ndarray:
+    """Turn Pillow's integers beyond 8 bits, (H, W), into BGR pixels."""
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max:
+        raise ValueError('its values exceed 16 bits')
+    return _from_array(values.astype(np.uint16), name, values.size)
+
+
+def _from_tensor(tensor: 'Tensor', name: str) -> np.ndarray:
+    """Turn a (3, H, W) RGB or (1, H, W) tensor into a BGR or grey array."""
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
+        raise ValueError(
+            f'{name} is a tensor of shape {tuple(tensor.shape)}; expected '
+            '(3, H, W) in RGB, or (1, H, W)'
+        )
+    values = tensor.detach().flip(0).permute(1, 2, 0).cpu()
+    if values.is_floating_point() and values.numel():
+        low, high = float(values.min()), float(values.max())
+        # NaN fails too.
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f'{name} is a tensor with values from {low:g} to {high:g}; '
+                'floating point must be within 0 and 1, not normalised'
+            )
+        values = (values.double() * 255).round().byte()
+    return values.numpy()
+
+
+def _from_array(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:
+    """Turn an array as OpenCV makes it into BGR pixels."""
+    shape = array.shape
+    if len(shape) not in (2, 3) or (
+        len(shape) == 3 and shape[2] not in (1, 3, 4)
+    ):
+        raise ValueError(
+            f'{name} is an array of shape {shape}; expected (H, W), (H, W, 3) '
+            'in BGR or (H, W, 4) in BGRA'
+        )
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f'{name} is an array of {array.dtype}; expected uint8, from 0 to '
+            '255, or uint16'
+        )
+    _check_size(name, shape[1::-1], max_pixels)
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    array = array.reshape(*shape[:2], -1)[..., :3]
+    return np.repeat(array, 3 // array.shape[2], axis=2)

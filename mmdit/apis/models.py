@@ -1,0 +1,101 @@
+"""From a model's name to its config and weights.
+
+Nothing is taken from checkpoints but tensors: the config that MMEngine writes
+into them is code, which reading it would run.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mmengine
+from mmengine.config import Config
+from mmengine.model import BaseModel
+
+from mmdit.checkpoints.files import read_checkpoint
+from mmdit.resources import find_resource, resolve_config
+
+
+def load_config(
+    model: str | Path | dict | Config,
+) -> tuple[Config, str | None]:
+    """Find the config of a model and, where it is known, its weights.
+
+    Args:
+        model: One of
+
+            - the path of a config;
+            - a folder that ``tools/train.py`` wrote: its config, and its last
+              checkpoint;
+            - a name of the model zoo, which is that of its config without
+              ``.py``; weights where the zoo lists them;
+            - a config.
+
+    Returns:
+        The config, and the place of the weights or None.
+    """
+    if isinstance(model, (dict, Config)):
+        cfg = model if isinstance(model, Config) else Config(dict(model))
+        return cfg, cfg.get('load_from')
+    if not isinstance(model, (str, Path)):
+        raise TypeError(
+            f'model is a {type(model).__name__}; expected the path of a '
+            'config, a name of the model zoo, a folder that tools/train.py '
+            'wrote, or a Config'
+        )
+    path, weights = Path(model), None
+    if path.is_dir():
+        path, weights = _read_work_dir(path)
+    elif not path.is_file():
+        path = resolve_config(model)
+        weights = _listed_weights(path.stem)
+    cfg = Config.fromfile(path)
+    return cfg, weights or cfg.get('load_from')
+
+
+def load_weights(model: BaseModel, cfg: Any, weights: str | None) -> None:
+    """Fill a model, strictly; random weights are never left in silence.
+
+    Args:
+        model: Built from ``cfg.model``.
+        cfg: The config.
+        weights: Whatever ``docs/checkpoints.md`` lists, or None, which serves
+            models without text only: SAM's own weights, of ``init_cfg``, fill
+            these.
+    """
+    if weights is not None:
+        model.load_state_dict(read_checkpoint(weights)['state_dict'])
+        return
+    init_cfg = cfg.model.get('init_cfg') or {}
+    is_sam = str(init_cfg.get('type', '')).endswith('SAMPretrained')
+    if not is_sam or cfg.model.get('text_encoder') is not None:
+        raise ValueError(
+            'no weights: this model would answer at random. Give a '
+            'checkpoint, weights=..., or set load_from in the config'
+        )
+    model.init_weights()
+
+
+def _listed_weights(name: str) -> str | None:
+    """Return the weights that the model zoo's metafiles give for a config."""
+    try:
+        index = find_resource('model-index.yml')
+    except FileNotFoundError:
+        return None
+    for metafile in mmengine.load(index)['Import']:
+        for entry in mmengine.load(index.parent / metafile)['Models']:
+            if Path(entry['Config']).stem == name:
+                return entry.get('Weights')
+    return None
+
+
+def _read_work_dir(folder: Path) -> tuple[Path, str]:
+    """Return config and last checkpoint of a folder of training."""
+    configs, last = sorted(folder.glob('*.py')), folder / 'last_checkpoint'
+    if len(configs) != 1 or not last.is_file():
+        raise FileNotFoundError(
+            f'{folder} holds {len(configs)} configs and '
+            f'{"a" if last.is_file() else "no"} last_checkpoint; expected a '
+            'folder that tools/train.py wrote, with one config'
+        )
+    # Where the folder has been moved, its checkpoint is still beside it.
+    return configs[0], str(folder / Path(last.read_text().strip()).name)

@@ -1,0 +1,114 @@
+"""Segment images from the shell: ``mmdit segment``, ``demo/image_demo.py``.
+
+Nothing heavy is imported before the arguments have been read.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+QUICKSTART = 'work_dirs/quickstart'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command understands."""
+    parser.description = 'Segment what expressions refer to.'
+    parser.add_argument(
+        'image', help='an image: path or URL; or a folder of images'
+    )
+    parser.add_argument(
+        'expression', nargs='?', help='what to segment: "the man in red"'
+    )
+    parser.add_argument(
+        '--expr',
+        action='append',
+        default=[],
+        metavar='EXPRESSION',
+        help='another expression about the same images; may be repeated',
+    )
+    parser.add_argument(
+        '--model',
+        default=QUICKSTART,
+        help='config, name of the model zoo, or folder that tools/train.py '
+        'wrote (default: %(default)s, the model of tools/quickstart.sh)',
+    )
+    parser.add_argument(
+        '--weights',
+        help='checkpoint: file, directory or URL (default: the last one of '
+        'the folder, or load_from of the config)',
+    )
+    parser.add_argument(
+        '--out-dir',
+        default='outputs',
+        help='folder for overlays/, masks/ and predictions.json '
+        '(default: %(default)s)',
+    )
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help='cpu, cuda:0, ... (default: an accelerator where there is one)',
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=int,
+        help='expressions at a time (default: that of the config)',
+    )
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        help='a pixel belongs to a mask where its probability exceeds this '
+        "(default: the model's own)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Answer the expressions, one line each; return the exit code.
+
+    0: all were answered, also by empty masks; 1: an error, which one line on
+    standard error explains.
+    """
+    expressions = [e for e in (args.expression, *args.expr) if e is not None]
+    try:
+        if not expressions:
+            raise ValueError(
+                'no expression; give one after the image, in quotes'
+            )
+        if args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
+            raise FileNotFoundError(
+                f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, '
+                'or give --model and --weights'
+            )
+        _segment(args, expressions)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        sys.stderr.write(f'error: {error}\n')
+        return 1
+    return 0
+
+
+def _segment(args: argparse.Namespace, expressions: Sequence[str]) -> None:
+    """Ask the model and tell what it found."""
+    from mmdit.apis import ReferringSegInferencer
+
+    inferencer = ReferringSegInferencer(args.model, args.weights, args.device)
+    results = inferencer(
+        args.image,
+        expressions,
+        batch_size=args.batch_size,
+        threshold=args.threshold,
+        out_dir=args.out_dir,
+    )
+    for row in results['predictions']:
+        found = 'nothing found'
+        if row['box'] is not None:
+            box = ','.join(map(str, row['box']))
+            found = f'score {row["score"]:.3f}  box {box}'
+        sys.stdout.write(f'{row["image"]}: {row["expression"]}: {found}\n')
+    sys.stdout.write(f'written to {args.out_dir}\n')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line and run it; return the exit code."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
