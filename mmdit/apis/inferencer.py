@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
 from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.registry import DefaultScope
@@ -245,10 +246,7 @@ class ReferringSegInferencer(BaseInferencer):
         """Ask the model a batch."""
         model: Any = self.model
         samples = model.test_step(
-            dict(
-                inputs=[item.picture.inputs for item in items],
-                data_samples=[item.make_sample() for item in items],
-            )
+            self.collate_fn([item.pack() for item in items])
         )
         for sample in samples if return_logits else ():
             masks = sample.pred_masks
@@ -352,6 +350,10 @@ class ReferringSegInferencer(BaseInferencer):
         """Build the test pipeline, without what reads a data set's files."""
         with DefaultScope.overwrite_default_scope(self.scope):
             return build_pipeline(cfg.test_dataloader.dataset)
+
+    def _init_collate(self, cfg: Any) -> Callable[[list], Any]:
+        """Take lists: nothing travels from another process here."""
+        return pseudo_collate
 
     def _init_visualizer(self, cfg: Any) -> None:
         """Leave out the visualizer: its backends log training runs."""

@@ -50,13 +50,13 @@ class Item:
     picture: Picture
     expression: str
 
-    def make_sample(self) -> SegDataSample:
-        """Return the data sample that the model is given."""
+    def pack(self) -> dict:
+        """Return what a data set would give the model."""
         sample = self.picture.sample.clone()
         # As the data sets spell it.
         expression = self.expression.strip().lower()
         sample.set_metainfo(dict(expression=expression))
-        return sample
+        return dict(inputs=self.picture.inputs, data_samples=sample)
 
 
 def share_out(

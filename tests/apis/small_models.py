@@ -24,6 +24,7 @@ def make_config(segmentor, tiny_refer):
             test_dataloader=dict(
                 batch_size=4,
                 num_workers=0,
+                collate_fn=dict(type='mmdit.one_storage_collate'),
                 sampler=dict(type='DefaultSampler', shuffle=False),
                 dataset=dict(
                     type='RefCOCODataset',
