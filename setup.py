@@ -36,7 +36,7 @@ class BuildWithResources(build_py):
     gets links, any other one copies.
     """
 
-    names = ('configs', 'tools', 'model-index.yml')
+    names = ('configs', 'demo', 'tools', 'model-index.yml')
 
     def run(self) -> None:
         super().run()

@@ -13,17 +13,18 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 CONFIG = 'ldit_sam-vit-b_4xb16-40e_refcoco-512x512'
-SHIPPED = ('configs', 'tools', 'model-index.yml')
+SHIPPED = ('configs', 'demo', 'tools', 'model-index.yml')
 
 
 def files_below(folder, names):
-    """Return the relative paths of all files, without byte code."""
+    """Return the paths of all files, without byte code and resources."""
     paths = [folder / name for name in names]
     paths += [path for name in names for path in (folder / name).rglob('*')]
+    relative = [path.relative_to(folder) for path in paths if path.is_file()]
     return {
-        path.relative_to(folder).as_posix()
-        for path in paths
-        if path.is_file() and path.suffix != '.pyc'
+        path.as_posix()
+        for path in relative
+        if path.suffix != '.pyc' and '.mim' not in path.parts
     }
 
 
@@ -65,6 +66,7 @@ def test_a_wheel_from_an_sdist_works_in_any_folder(checkout, tmp_path):
     zipfile.ZipFile(wheel).extractall(site)
     mim = site / 'mmdit/.mim'
     assert files_below(mim, SHIPPED) == files_below(ROOT, SHIPPED)
+    assert files_below(site, ['mmdit']) == files_below(ROOT, ['mmdit'])
     code = (
         'from mmdit.resources import resolve_config;'
         f'print(resolve_config("{CONFIG}"))'

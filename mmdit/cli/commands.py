@@ -19,6 +19,11 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    'segment': Command(
+        'mmdit.cli.segment',
+        'segment what expressions refer to, in images or folders',
+        'photo.jpg "the man in red" --out-dir outputs',
+    ),
     'train': Command(
         'tools/train.py',
         'train a model, on one device or with --gpus N on several',
@@ -28,6 +33,11 @@ COMMANDS = {
         'tools/test.py',
         'score a checkpoint, with a row and a picture per expression',
         'CONFIG CHECKPOINT --out results.json',
+    ),
+    'report': Command(
+        'tools/analysis_tools/report.py',
+        'show where a model fails, or two models side by side, on one page',
+        'results.json --out report.html',
     ),
     'convert': Command(
         'tools/model_converters/convert_checkpoint.py',

@@ -70,10 +70,6 @@ def run(args: argparse.Namespace) -> int:
     """
     expressions = [e for e in (args.expression, *args.expr) if e is not None]
     try:
-        if not expressions:
-            raise ValueError(
-                'no expression; give one after the image, in quotes'
-            )
         if args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
             raise FileNotFoundError(
                 f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, '
@@ -111,4 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line and run it; return the exit code."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return run(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    if args.expression is None and not args.expr:
+        parser.error('no expression; give one after the image, in quotes')
+    return run(args)

@@ -60,6 +60,13 @@ def test_wrong_arguments_are_status_2(name, capsys):
     assert f'mmdit {name}: error: ' in capsys.readouterr().err
 
 
+def test_an_image_without_an_expression_is_wrong(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(['segment', 'photo.jpg'])
+    assert stop.value.code == 2
+    assert 'no expression' in capsys.readouterr().err
+
+
 def test_what_fails_is_status_1(tmp_path):
     with pytest.raises(SystemExit) as stop:
         main(['convert', str(tmp_path / 'nowhere.pth'), 'out.pth'])
