@@ -1,0 +1,168 @@
+"""Show a data set after its transforms: ``browse_dataset.py CONFIG``.
+
+Each item is drawn as the model receives it, with its expression, and its
+sampled points where the pipeline has some. The pictures, and a sheet of all of
+them, go into a folder; windows open with ``--show`` only.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+from mmengine.runner import set_random_seed
+from mmengine.structures import InstanceData
+from mmengine.utils import track_iter_progress
+from PIL import Image
+
+from mmdit.registry import DATASETS
+from mmdit.resources import resolve_config
+from mmdit.visualization import draw_comparison, picture_name
+
+# SAM's labels of prompt points; padding is -1.
+OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(4)
+GREEN, RED = (46, 160, 67), (214, 40, 40)
+SHEET_WIDTH = 1600
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument('config', help='path or name of a config')
+    parser.add_argument(
+        '--mode',
+        choices=['train', 'val', 'test'],
+        default='train',
+        help='whose data set and transforms',
+    )
+    parser.add_argument(
+        '--out-dir', type=Path, default=Path('work_dirs/browse_dataset')
+    )
+    parser.add_argument(
+        '--number', type=int, default=16, help='how many items, at random'
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of the choice and the transforms'
+    )
+    parser.add_argument(
+        '--show', action='store_true', help='show each picture in a window'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='override settings of the config, as key=value pairs',
+    )
+    args = parser.parse_args()
+    if args.number < 1:
+        parser.error(f'--number must be 1 or more, got {args.number}')
+    return args
+
+
+def draw_item(item: dict) -> np.ndarray:
+    """Draw an item: (H, W, 3) uint8, RGB, with the panels image and truth.
+
+    Args:
+        item: ``inputs`` (3, h, w) uint8, BGR, and ``data_samples``.
+    """
+    sample = item['data_samples']
+    image = item['inputs'].numpy()[::-1].transpose(1, 2, 0).copy()
+    height, width = image.shape[:2]
+    # Where truth is kept at its original size, it is shown at the image's.
+    truth = cv2.resize(
+        sample.gt_sem_seg.data[0].numpy(),
+        (width, height),
+        interpolation=cv2.INTER_NEAREST,
+    )
+    if 'prompts' in sample:
+        draw_prompts(image, sample.prompts)
+    # Some items are named by points alone.
+    words = sample.expression or '(no words)'
+    return draw_comparison(image, words, truth.astype(bool))
+
+
+def draw_prompts(image: np.ndarray, prompts: InstanceData) -> None:
+    """Draw points (green inside, red outside) and a box, into the image."""
+    points = prompts.points.round().int().tolist()
+    by_label: dict[int, list] = {}
+    for point, label in zip(points, prompts.labels.tolist(), strict=True):
+        by_label.setdefault(label, []).append(point)
+    radius = max(1, max(image.shape) // 100)
+    for label, colour in ((INSIDE, GREEN), (OUTSIDE, RED)):
+        for point in by_label.get(label, ()):
+            cv2.circle(image, point, radius + 1, (255, 255, 255), -1)
+            cv2.circle(image, point, radius, colour, -1)
+    if TOP_LEFT in by_label:
+        corners = by_label[TOP_LEFT][0], by_label[BOTTOM_RIGHT][0]
+        cv2.rectangle(image, *corners, GREEN, max(1, radius // 2))
+
+
+def make_sheet(pictures: list[np.ndarray], width: int) -> Image.Image:
+    """Arrange pictures of any size in columns, each where it is shortest."""
+    columns = min(4, math.ceil(math.sqrt(len(pictures))))
+    wide = width // columns
+    heights, places = [0] * columns, []
+    for picture in pictures:
+        image = Image.fromarray(picture)
+        image.thumbnail((wide, 10 * wide))
+        column = heights.index(min(heights))
+        places.append((image, (column * wide, heights[column])))
+        heights[column] += image.height
+    sheet = Image.new('RGB', (wide * columns, max(heights)), 'white')
+    for image, place in places:
+        sheet.paste(image, place)
+    return sheet
+
+
+def build_dataset(args: argparse.Namespace) -> object:
+    """Build the data set of a config."""
+    cfg = Config.fromfile(resolve_config(args.config))
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmdit'))
+    return DATASETS.build(cfg[f'{args.mode}_dataloader'].dataset)
+
+
+def browse(args: argparse.Namespace) -> None:
+    """Draw the items, and write pictures and sheet."""
+    dataset = build_dataset(args)
+    set_random_seed(args.seed)
+    number = min(args.number, len(dataset))
+    chosen = np.random.default_rng(args.seed).choice(
+        len(dataset), number, replace=False
+    )
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for index in track_iter_progress(sorted(chosen.tolist())):
+        item = dataset[index]
+        sample = item['data_samples']
+        picture = draw_item(item)
+        name = picture_name(sample.img_path, sample.sent_id)
+        Image.fromarray(picture).save(args.out_dir / f'{index}_{name}')
+        pictures.append(picture)
+        if args.show:
+            cv2.imshow(sample.expression, picture[..., ::-1])
+            cv2.waitKey()
+            cv2.destroyAllWindows()
+    sheet = args.out_dir / 'sheet.png'
+    make_sheet(pictures, SHEET_WIDTH).save(sheet)
+    print(f'{number} of {len(dataset)} items: {sheet}')
+
+
+def main() -> None:
+    """Draw the items; stop with a reason where that is impossible."""
+    args = parse_args()
+    try:
+        browse(args)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f'cannot show the data set: {error}') from None
+
+
+if __name__ == '__main__':
+    main()
