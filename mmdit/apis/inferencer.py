@@ -75,7 +75,7 @@ class ReferringSegInferencer(BaseInferencer):
         super().__init__(
             cfg,
             str(weights) if weights is not None else known,
-            get_device() if device in (None, 'auto') else device,
+            _choose_device(device),
             cfg.get('default_scope', 'mmdit'),
             show_progress,
         )
@@ -357,3 +357,18 @@ class ReferringSegInferencer(BaseInferencer):
 
     def _init_visualizer(self, cfg: Any) -> None:
         """Leave out the visualizer: its backends log training runs."""
+
+
+def _choose_device(device: str | None) -> str:
+    """Return the device, which must be here."""
+    if device in (None, 'auto'):
+        return get_device()
+    try:
+        torch.empty(0, device=device)
+    # PyTorch without CUDA asserts.
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f'device {device!r} cannot be used here ({error}); give cpu, or '
+            'auto for whatever there is'
+        ) from error
+    return str(device)
