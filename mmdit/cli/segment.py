@@ -17,9 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'image', help='an image: path or URL; or a folder of images'
     )
-    parser.add_argument(
-        'expression', nargs='?', help='what to segment: "the man in red"'
-    )
+    parser.add_argument('expression', help='what to segment: "the man in red"')
     parser.add_argument(
         '--expr',
         action='append',
@@ -63,33 +61,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Answer the expressions, one line each; return the exit code.
+    """Answer the expressions, one line each; return the exit status.
 
     0: all were answered, also by empty masks; 1: an error, which one line on
     standard error explains.
     """
-    expressions = [e for e in (args.expression, *args.expr) if e is not None]
     try:
         if args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
             raise FileNotFoundError(
                 f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, '
                 'or give --model and --weights'
             )
-        _segment(args, expressions)
-    except (ImportError, OSError, TypeError, ValueError) as error:
+        _segment(args)
+    except (
+        ImportError,
+        MemoryError,
+        OSError,
+        TypeError,
+        ValueError,
+    ) as error:
         sys.stderr.write(f'error: {error}\n')
         return 1
     return 0
 
 
-def _segment(args: argparse.Namespace, expressions: Sequence[str]) -> None:
+def _segment(args: argparse.Namespace) -> None:
     """Ask the model and tell what it found."""
     from mmdit.apis import ReferringSegInferencer
 
     inferencer = ReferringSegInferencer(args.model, args.weights, args.device)
     results = inferencer(
         args.image,
-        expressions,
+        [args.expression, *args.expr],
         batch_size=args.batch_size,
         threshold=args.threshold,
         out_dir=args.out_dir,
@@ -104,10 +107,13 @@ def _segment(args: argparse.Namespace, expressions: Sequence[str]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the command line and run it; return the exit code."""
+    """Read the command line and run it; return the exit status."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     args = parser.parse_args(argv)
     if args.expression is None and not args.expr:
         parser.error('no expression; give one after the image, in quotes')
     return run(args)
+
+
+__all__ = ['add_arguments', 'main', 'run']

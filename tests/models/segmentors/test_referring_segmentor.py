@@ -354,3 +354,42 @@ def test_clicks_need_a_head_that_learns_them(
     tiny_segmentor['corrections'] = corrections
     with pytest.raises(ValueError, match=match):
         MODELS.build(tiny_segmentor)
+
+
+@pytest.mark.parametrize('injector', [None, 'mmdit.LayerwiseProjection'])
+def test_what_expressions_of_an_image_share_is_computed_once(
+    tiny_segmentor, injector
+):
+    tiny_segmentor['backbone']['text_injector'] = injector and dict(
+        type=injector
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_segmentor).eval()
+    encoded, patched = [], []
+    backbone = model.backbone
+    backbone.register_forward_pre_hook(lambda _, x: encoded.append(len(x[0])))
+    backbone.patch_embed.register_forward_pre_hook(
+        lambda _, x: patched.append(len(x[0]))
+    )
+
+    def predict(data):
+        with torch.no_grad():
+            return [s.seg_logits.data for s in model.test_step(data)]
+
+    expressions = ['red circle', 'blue square', 'big', 'small']
+    first = make_data(expressions, training=False)
+    image = first['inputs'][0]
+    for order, distinct in (((0, 0, 0, 0), 1), ((0, 0, 1, 0), 3)):
+        data = make_data(expressions, training=False)
+        other = data['inputs'][0]
+        data['inputs'] = [(image, other)[i] for i in order]
+        alone = [
+            predict(dict(inputs=[i], data_samples=[s.clone()]))[0]
+            for i, s in zip(*data.values(), strict=True)
+        ]
+        encoded.clear(), patched.clear()
+        together = predict(data)
+        for got, expected in zip(together, alone, strict=True):
+            torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
+        shared = distinct if injector is None or distinct == 1 else 4
+        assert patched == encoded == [shared]
