@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
-from mmengine.device import get_device
 from mmengine.infer import BaseInferencer
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
@@ -25,7 +24,7 @@ from mmdit.visualization import draw_comparison
 
 from .images import MAX_PIXELS, ImageSource, read_image
 from .memory import Halving
-from .models import load_config, load_weights
+from .models import choose_device, load_config, load_weights
 from .pipeline import (
     Item,
     Picture,
@@ -75,7 +74,7 @@ class ReferringSegInferencer(BaseInferencer):
         super().__init__(
             cfg,
             str(weights) if weights is not None else known,
-            _choose_device(device),
+            choose_device(device),
             cfg.get('default_scope', 'mmdit'),
             show_progress,
         )
@@ -357,18 +356,3 @@ class ReferringSegInferencer(BaseInferencer):
 
     def _init_visualizer(self, cfg: Any) -> None:
         """Leave out the visualizer: its backends log training runs."""
-
-
-def _choose_device(device: str | None) -> str:
-    """Return the device, which must be here."""
-    if device in (None, 'auto'):
-        return get_device()
-    try:
-        torch.empty(0, device=device)
-    # PyTorch without CUDA asserts.
-    except (AssertionError, RuntimeError) as error:
-        raise ValueError(
-            f'device {device!r} cannot be used here ({error}); give cpu, or '
-            'auto for whatever there is'
-        ) from error
-    return str(device)

@@ -1,4 +1,4 @@
-"""From a model's name to its config and weights.
+"""From a model's name to its config, weights and device.
 
 Nothing is taken from checkpoints but tensors: the config that MMEngine writes
 into them is code, which reading it would run.
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import mmengine
+import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.model import BaseModel
 
 from mmdit.checkpoints.files import read_checkpoint
@@ -73,6 +75,21 @@ def load_weights(model: BaseModel, cfg: Any, weights: str | None) -> None:
             'checkpoint, weights=..., or set load_from in the config'
         )
     model.init_weights()
+
+
+def choose_device(device: str | None) -> str:
+    """Return the device, which must be here."""
+    if device in (None, 'auto'):
+        return get_device()
+    try:
+        torch.empty(0, device=device)
+    # PyTorch without CUDA asserts.
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(
+            f'device {device!r} cannot be used here ({error}); give cpu, or '
+            'auto for whatever there is'
+        ) from error
+    return str(device)
 
 
 def _listed_weights(name: str) -> str | None:
