@@ -26,12 +26,14 @@ from .images import MAX_PIXELS, ImageSource, read_image
 from .memory import Halving
 from .models import choose_device, load_config, load_weights
 from .pipeline import (
+    Expressions,
     Item,
     Picture,
+    Question,
     build_pipeline,
     list_sources,
     make_picture,
-    share_out,
+    make_questions,
 )
 from .results import ResultWriter, check_threshold, make_prediction
 
@@ -86,10 +88,13 @@ class ReferringSegInferencer(BaseInferencer):
     def __call__(
         self,
         images: ImageSource | Sequence[ImageSource],
-        expressions: str | Sequence[str] | Sequence[Sequence[str]],
+        expressions: Expressions = None,
         return_datasamples: bool = False,
         batch_size: int | None = None,
         *,
+        points: Any = None,
+        boxes: Any = None,
+        masks: Any = None,
         threshold: float | None = None,
         out_dir: str | Path | None = None,
         return_vis: bool = False,
@@ -103,12 +108,19 @@ class ReferringSegInferencer(BaseInferencer):
                 :func:`mmdit.apis.read_image` for what an image may be; arrays
                 are BGR, tensors RGB.
             expressions: One for all images; a list, each image is asked them
-                all; or a list of lists, one list for each image.
+                all; or a list of lists, one list for each image. None is a
+                question without words, about points, a box or a mask.
             return_datasamples: Return MMSegmentation's data samples instead
                 of dicts.
             batch_size: Expressions that the encoder takes at a time; by
                 default that of the config's ``test_dataloader``. It is halved
                 where memory does not suffice.
+            points: Rows of x, y and label, 1 inside and 0 outside, in pixels
+                of the image as people see it. With several questions, a list
+                with such rows or None for each, in the order of the answers.
+            boxes: Left, top, right and bottom, or a list, likewise.
+            masks: ``low_res_logits`` of an earlier answer, which the points
+                correct, or a list, likewise.
             threshold: A pixel belongs to a mask where its probability exceeds
                 this; by default the model's own.
             out_dir: Folder for ``overlays/*.png``, ``masks/*.png`` and
@@ -123,14 +135,19 @@ class ReferringSegInferencer(BaseInferencer):
             ``predictions``, one for each image and expression, expressions of
             an image together, in the order given: dicts as of
             :func:`mmdit.apis.make_prediction`, where ``score`` is the mean
-            probability of the mask's pixels. ``visualization``, the overlays
+            probability of the mask's pixels, with ``predicted_iou``, which
+            means something where the head has SAM's weights, and
+            ``low_res_logits``. ``visualization``, the overlays
             in the same order, (H', W', 3) uint8, RGB.
         """
         if threshold is None:
             threshold = self.threshold
         check_threshold(threshold)
         sources = self._inputs_to_list(images)
-        questions = share_out(expressions, len(sources))
+        reads_text = self.model.text_encoder is not None
+        questions = make_questions(
+            expressions, len(sources), reads_text, points, boxes, masks
+        )
         size = self._batch_size(batch_size)
         batches = self._track(
             self.preprocess(zip(sources, questions, strict=True), size),
@@ -178,7 +195,8 @@ class ReferringSegInferencer(BaseInferencer):
             expressions: K expressions, or one.
             batch_size: As of a call.
         """
-        questions = share_out(expressions, 1)
+        reads_text = self.model.text_encoder is not None
+        questions = make_questions(expressions, 1, reads_text)
         batches = self.preprocess(
             zip([image], questions, strict=True), self._batch_size(batch_size)
         )
@@ -192,32 +210,34 @@ class ReferringSegInferencer(BaseInferencer):
 
     def preprocess(
         self,
-        inputs: Iterable[tuple[ImageSource, Sequence[str]]],
+        inputs: Iterable[tuple[ImageSource, Sequence[Question]]],
         batch_size: int = 1,
         **kwargs: Any,
     ) -> Iterator[list[Item]]:
         """Yield batches of items; each image is loaded when its turn comes.
 
         Args:
-            inputs: Images and the expressions of each.
+            inputs: Images and the questions about each.
             batch_size: Items of a batch; the last may have fewer.
             kwargs: None; of the base class.
         """
         items = (
-            Item(picture, expression)
-            for picture, expressions in self._load(inputs)
-            for expression in expressions
+            Item(picture, expression, prompts)
+            for picture, questions in self._load(inputs)
+            for expression, prompts in questions
         )
         yield from self._get_chunk_data(items, batch_size)
 
     def _load(
-        self, inputs: Iterable[tuple[ImageSource, Sequence[str]]]
-    ) -> Iterator[tuple[Picture, Sequence[str]]]:
+        self, inputs: Iterable[tuple[ImageSource, Sequence[Question]]]
+    ) -> Iterator[tuple[Picture, Sequence[Question]]]:
         """Read images and send each through the pipeline, once."""
-        for i, (source, expressions) in enumerate(inputs):
+        for i, (source, questions) in enumerate(inputs):
             pixels = read_image(source, f'image {i}', self.max_pixels)
             name = str(source) if isinstance(source, (str, Path)) else i
-            yield make_picture(name, pixels, self.pipeline), expressions
+            for _, prompts in questions:
+                prompts.check_within(pixels.shape[:2], name)
+            yield make_picture(name, pixels, self.pipeline), questions
 
     def forward(
         self, inputs: list[Item], return_logits: bool = False, **kwargs: Any
@@ -274,6 +294,10 @@ class ReferringSegInferencer(BaseInferencer):
         )
         if keep_probabilities:
             row['probabilities'] = probabilities[0].numpy()
+        masks = sample.pred_masks
+        best = masks.scores.argmax()
+        row['predicted_iou'] = float(masks.scores[best])
+        row['low_res_logits'] = masks.low_res_logits[best][None].numpy()
         if 'raw_logits' in sample:
             row['logits'] = sample.raw_logits.data[0].numpy()
         return row
@@ -294,7 +318,7 @@ class ReferringSegInferencer(BaseInferencer):
         return [
             draw_comparison(
                 item.picture.pixels[..., ::-1].copy(),
-                item.expression,
+                item.title,
                 prediction=row['mask'],
             )
             for item, row in zip(inputs, preds, strict=True)

@@ -19,6 +19,13 @@ from mmdit.datasets.transforms import (
 from mmdit.registry import TRANSFORMS
 
 from .images import list_images
+from .prompts import Prompts, deal_out
+
+Expressions = (
+    str | Sequence[str | None] | Sequence[Sequence[str | None]] | None
+)
+# An expression or None, and what is shown beside it.
+Question = tuple[str | None, Prompts]
 
 # They read a data set's files; here the pixels are given, and no truth.
 _NEED_A_DATASET = (
@@ -45,30 +52,38 @@ class Picture:
 
 @dataclass
 class Item:
-    """One question: an expression about a picture."""
+    """One question: an expression or prompts, or both, about a picture."""
 
     picture: Picture
-    expression: str
+    expression: str | None
+    prompts: Prompts = Prompts()
+
+    @property
+    def title(self) -> str:
+        """What is asked, in words."""
+        return self.expression or str(self.prompts)
 
     def pack(self) -> dict:
         """Return what a data set would give the model."""
         sample = self.picture.sample.clone()
-        # As the data sets spell it.
-        expression = self.expression.strip().lower()
+        expression = self.expression
+        if expression is not None:
+            # As the data sets spell it.
+            expression = expression.strip().lower()
         sample.set_metainfo(dict(expression=expression))
+        self.prompts.add_to(sample)
         return dict(inputs=self.picture.inputs, data_samples=sample)
 
 
-def share_out(
-    expressions: str | Sequence[str] | Sequence[Sequence[str]], number: int
-) -> list[list[str]]:
-    """Return the expressions of each of ``number`` images."""
-    given: list = (
-        [expressions] if isinstance(expressions, str) else list(expressions)
-    )
-    if all(isinstance(entry, str) for entry in given):
+def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
+    """Return the expressions of each of ``number`` images, None for none."""
+    given: list = [expressions]
+    if expressions is not None and not isinstance(expressions, str):
+        given = list(expressions)
+    single = [entry is None or isinstance(entry, str) for entry in given]
+    if all(single):
         shared = [given] * number
-    elif any(isinstance(entry, str) for entry in given):
+    elif any(single):
         raise TypeError(
             'expressions mixes strings and lists; give a list of strings, '
             'which every image is asked, or one list for each image'
@@ -83,11 +98,49 @@ def share_out(
     if not any(shared):
         raise ValueError('no expressions: the list is empty')
     for expression in (e for entry in shared for e in entry):
+        if expression is None:
+            continue
         if not isinstance(expression, str) or not expression.strip():
             raise ValueError(
                 f'an expression is {expression!r}; give it some words'
             )
     return shared
+
+
+def make_questions(
+    expressions: Expressions,
+    number: int,
+    reads_text: bool,
+    points: Any = None,
+    boxes: Any = None,
+    masks: Any = None,
+) -> list[list[Question]]:
+    """Return the questions about each image; each must ask something.
+
+    Args:
+        expressions: As of :func:`share_out`, for ``number`` images.
+        number: How many images there are.
+        reads_text: Whether the model has a text encoder.
+        points: As of :func:`deal_out`.
+        boxes: Likewise.
+        masks: Likewise.
+    """
+    shared = share_out(expressions, number)
+    prompts = iter(deal_out(sum(map(len, shared)), points, boxes, masks))
+    questions = [[(e, next(prompts)) for e in entry] for entry in shared]
+    for expression, given in (q for entry in questions for q in entry):
+        if expression is None and not given:
+            raise ValueError(
+                'a question has neither an expression nor points, a box or a '
+                'mask; give one of them'
+            )
+        if expression is not None and not reads_text:
+            raise ValueError(
+                f'this model reads no text, but is asked {expression!r}; give '
+                'it points, boxes or masks only, or take a model with a text '
+                'encoder'
+            )
+    return questions
 
 
 def list_sources(images: Any) -> list:

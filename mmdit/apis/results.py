@@ -13,12 +13,12 @@ from pycocotools import mask as coco_mask
 
 SLUG_LENGTH = 48
 # Of no use in a text file.
-_ARRAYS = ('mask', 'probabilities', 'logits')
+_ARRAYS = ('mask', 'probabilities', 'logits', 'low_res_logits')
 
 
 def make_prediction(
     image: str | int,
-    expression: str,
+    expression: str | None,
     probabilities: np.ndarray,
     threshold: float,
 ) -> dict:
@@ -26,7 +26,7 @@ def make_prediction(
 
     Args:
         image: Path of the image, or its place in the list of images.
-        expression: What was asked.
+        expression: What was asked, None without words.
         probabilities: (H, W) float32, at the size of the image.
         threshold: A pixel belongs to the mask if it exceeds this.
 
@@ -118,7 +118,7 @@ class ResultWriter:
         stem = f'image{image}' if isinstance(image, int) else Path(image).stem
         slugs = [
             re.sub(r'\W+', '-', text).strip('-')[:SLUG_LENGTH]
-            for text in (stem, prediction['expression'])
+            for text in (stem, prediction['expression'] or 'prompts')
         ]
         name = plain = '_'.join(slugs)
         number = 1

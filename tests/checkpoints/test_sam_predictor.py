@@ -1,15 +1,21 @@
 """Points, boxes and masks give what ``segment_anything`` makes of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Resize
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from segment_anything import SamPredictor
 
+from mmdit.apis import ReferringSegInferencer
 from mmdit.checkpoints.sources import to_mmdit
 from mmdit.registry import MODELS, TRANSFORMS
 
+CONFIG = Path(__file__).parents[2] / 'configs/sam/sam_sam-vit-b_1024x1024.py'
 SIZE = (256, 256)
 POINTS = np.array([[30.0, 41.0], [100.0, 20.0], [75.0, 80.0]])
 BOX = np.array([20.0, 15.0, 95.0, 70.0])
@@ -38,17 +44,26 @@ def predictor(sam, image):
 
 
 @pytest.fixture
-def model(textless, sam, predictor):
-    """The segmentor of configs/sam/sam_*, with the same weights."""
-    textless['data_preprocessor'] = dict(
-        type='mmdit.ReferDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        size=SIZE,
-        centred=False,
-    )
-    textless['decode_head']['threshold'] = 0.5
-    model = MODELS.build(textless).eval()
+def sam_config(textless):
+    """The shipped config of plain SAM, with the sizes of the small one."""
+    cfg = Config.fromfile(CONFIG)
+    cfg.model.pop('init_cfg')
+    assert cfg.model.text_encoder is None
+    # Windows are the config's own choice.
+    textless['backbone'].pop('attention')
+    cfg.model.backbone.update(textless['backbone'])
+    cfg.model.decode_head.update(textless['decode_head'])
+    cfg.model.data_preprocessor.size = SIZE
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step.type == 'Resize':
+            step.scale = SIZE
+    return cfg
+
+
+@pytest.fixture
+def model(sam_config, sam, predictor):
+    init_default_scope('mmdit')
+    model = MODELS.build(sam_config.model).eval()
     model.load_state_dict(to_mmdit(sam.state_dict())[1].state_dict)
     return model
 
@@ -137,4 +152,51 @@ def test_a_batch_of_unlike_prompts_changes_none(model, predictor, image):
             predictor.predict(**prompts, **given, multimask_output=False)
         )
     for sample, one in zip(predict(model, items), expected, strict=True):
+        assert_equal(sample, one)
+
+
+@pytest.fixture
+def inferencer(sam_config, sam, predictor, tmp_path):
+    """An inferencer that reads SAM's own file."""
+    torch.save(sam.state_dict(), tmp_path / 'sam.pth')
+    return ReferringSegInferencer(
+        sam_config, tmp_path / 'sam.pth', 'cpu', show_progress=False
+    )
+
+
+@pytest.mark.parametrize('multimask', [False, True])
+def test_the_inferencer_answers_as_sam_does(
+    inferencer, predictor, image, multimask
+):
+    inferencer.model.decode_head.multimask = multimask
+    _, _, earlier = predictor.predict(**PROMPTS['box'], multimask_output=False)
+    masks = [None, None, None, earlier]
+    expected = [
+        predictor.predict(
+            **prompts, mask_input=mask, multimask_output=multimask
+        )
+        for prompts, mask in zip(PROMPTS.values(), masks, strict=True)
+    ]
+    points = [
+        np.column_stack([p['point_coords'], p['point_labels']])
+        if 'point_coords' in p
+        else None
+        for p in PROMPTS.values()
+    ]
+    questions = dict(
+        expressions=[None] * 4,
+        points=points,
+        boxes=[p.get('box') for p in PROMPTS.values()],
+        masks=masks,
+    )
+    answers = inferencer(image, **questions)['predictions']
+    for row, (masks, scores, logits) in zip(answers, expected, strict=True):
+        best = scores.argmax()
+        assert np.array_equal(row['mask'], masks[best])
+        assert row['predicted_iou'] == pytest.approx(scores[best], abs=1e-5)
+        np.testing.assert_allclose(
+            row['low_res_logits'][0], logits[best], rtol=0, atol=1e-5
+        )
+    samples = inferencer(image, **questions, return_datasamples=True)
+    for sample, one in zip(samples['predictions'], expected, strict=True):
         assert_equal(sample, one)

@@ -1,0 +1,190 @@
+"""Points, boxes and earlier masks that a person gives, beside words or alone.
+
+Shapes: P points, an image of H0 x W0 pixels, H x W grid of its features.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
+
+# SAM's labels of padding and of a box's corners.
+PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
+# Of one question: points are rows of three numbers, and so on.
+_NDIMS = dict(points=2, boxes=1, masks=3)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """What a person shows, for one question."""
+
+    #: (P, 3): x, y and label of each point, 1 inside and 0 outside.
+    points: np.ndarray | None = None
+    #: (4,): left, top, right, bottom.
+    box: np.ndarray | None = None
+    #: (1, 4H, 4W): ``low_res_logits`` of an earlier answer.
+    mask: np.ndarray | None = None
+
+    def __bool__(self) -> bool:
+        return any(p is not None for p in (self.points, self.box, self.mask))
+
+    def __str__(self) -> str:
+        number = 0 if self.points is None else len(self.points)
+        parts = [f'{number} point{"s" * (number > 1)}'] if number else []
+        parts += ['box'] * (self.box is not None)
+        parts += ['mask'] * (self.mask is not None)
+        return ', '.join(parts)
+
+    def check_within(self, size: tuple[int, int], name: str | int) -> None:
+        """Refuse points and boxes outside an image of (H0, W0) pixels."""
+        height, width = size
+        given = np.zeros((0, 2))
+        if self.points is not None:
+            given = self.points[:, :2]
+        if self.box is not None:
+            given = np.concatenate([given, self.box.reshape(2, 2)])
+        outside = ((given < 0) | (given > (width, height))).any(1)
+        if outside.any():
+            x, y = given[outside][0]
+            raise ValueError(
+                f'x = {x:g}, y = {y:g} lies outside image {name}, which is '
+                f'{width} pixels wide and {height} high; points and boxes are '
+                'in pixels of the image as people see it'
+            )
+
+    def add_to(self, sample: SegDataSample) -> None:
+        """Give a data sample what the model reads, in pixels of its input.
+
+        Args:
+            sample: With ``ori_shape`` and ``img_shape``, the size to which
+                the pipeline brought the image.
+        """
+        if self.mask is not None:
+            data = torch.as_tensor(self.mask, dtype=torch.float32)
+            sample.prompt_mask = PixelData(data=data)
+        if self.points is None and self.box is None:
+            return
+        points, labels = np.zeros((0, 2)), np.zeros(0)
+        if self.points is not None:
+            points, labels = self.points[:, :2], self.points[:, 2]
+        if self.box is None:
+            # As in SAM, points without a box end with padding.
+            points = np.concatenate([points, [[0, 0]]])
+            labels = np.append(labels, PADDING)
+        else:
+            points = np.concatenate([points, self.box.reshape(2, 2)])
+            labels = np.append(labels, [TOP_LEFT, BOTTOM_RIGHT])
+        # SAM's way: a pixel's index is scaled, not its centre.
+        scale = np.divide(sample.img_shape[1::-1], sample.ori_shape[1::-1])
+        sample.prompts = InstanceData(
+            points=torch.from_numpy((points * scale).astype(np.float32)),
+            labels=torch.from_numpy(labels.astype(np.int64)),
+        )
+
+
+def deal_out(
+    number: int, points: Any = None, boxes: Any = None, masks: Any = None
+) -> list[Prompts]:
+    """Return the prompts of each of ``number`` questions.
+
+    Args:
+        number: How many questions there are.
+        points: For the only question, rows of x, y and label; or a list with
+            such rows, or None, for each.
+        boxes: Left, top, right and bottom; or a list, likewise.
+        masks: (1, 4H, 4W) logits; or a list, likewise.
+    """
+    kinds = [
+        _entries('points', points, number),
+        _entries('boxes', boxes, number),
+        _entries('masks', masks, number),
+    ]
+    return [
+        Prompts(_as_points(p), _as_box(b), _as_mask(m))
+        for p, b, m in zip(*kinds, strict=True)
+    ]
+
+
+def _entries(name: str, given: Any, number: int) -> Sequence:
+    """Return one entry of a kind for each question."""
+    if given is None:
+        return [None] * number
+    is_single = _ndim(given) == _NDIMS[name]
+    entries = [given] if is_single else list(given)
+    if len(entries) != number:
+        raise ValueError(
+            f'{name} for {len(entries)} of {number} questions; give a list '
+            'with an entry for each question, in the order of the answers, '
+            'and None where one has none'
+        )
+    return entries
+
+
+def _ndim(given: Any) -> int | None:
+    """Return the dimensions of an array or of what lists would make one."""
+    try:
+        return np.asarray(given, np.float64).ndim
+    except (TypeError, ValueError):  # None among the entries, or ragged
+        return None
+
+
+def _as_points(given: Any) -> np.ndarray | None:
+    """Check rows of x, y and label."""
+    if given is None:
+        return None
+    points = _as_numbers('points', given)
+    if points.ndim != 2 or points.shape[1] != 3 or not len(points):
+        raise ValueError(
+            f'points have shape {points.shape}; expected (P, 3): x, y and '
+            'label (1 inside, 0 outside) of each'
+        )
+    wrong = sorted(set(points[:, 2]) - {0, 1})
+    if wrong:
+        raise ValueError(
+            f'a point has label {wrong[0]:g}; expected 1 for a point inside '
+            'the mask, 0 for one outside'
+        )
+    return points
+
+
+def _as_box(given: Any) -> np.ndarray | None:
+    """Check left, top, right and bottom."""
+    if given is None:
+        return None
+    box = _as_numbers('a box', given)
+    if box.shape != (4,) or (box[:2] > box[2:]).any():
+        raise ValueError(
+            f'a box is {box.tolist()}; expected left, top, right and bottom, '
+            'in this order'
+        )
+    return box
+
+
+def _as_mask(given: Any) -> np.ndarray | None:
+    """Check that a mask is one of logits; the model knows its size."""
+    if given is None:
+        return None
+    mask = _as_numbers('a mask', given)
+    if mask.ndim != 3 or len(mask) != 1:
+        raise ValueError(
+            f'a mask has shape {mask.shape}; expected (1, h, w), the '
+            'low_res_logits of an earlier answer'
+        )
+    return mask
+
+
+def _as_numbers(name: str, given: Any) -> np.ndarray:
+    """Turn a prompt into finite numbers."""
+    try:
+        array = np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f'{name}: {given!r} is no array of numbers'
+        ) from error
+    if not np.isfinite(array).all():
+        raise ValueError(f'{name}: {given!r} holds what is not finite')
+    return array

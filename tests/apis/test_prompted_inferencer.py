@@ -1,0 +1,103 @@
+"""Points, boxes and masks beside an expression, or instead of it."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmdit.apis import ReferringSegInferencer, read_image
+
+CLICK = [(45, 12, 1)]
+
+
+@pytest.fixture
+def inferencer(config, weights):
+    return ReferringSegInferencer(
+        config, weights, device='cpu', show_progress=False
+    )
+
+
+def ask(inferencer, *args, **kwargs):
+    return inferencer(*args, **kwargs, return_logits=True)['predictions']
+
+
+def test_a_click_corrects_what_the_words_found(inferencer, picture):
+    (first,) = ask(inferencer, picture, 'the red circle')
+    assert first['low_res_logits'].shape == (1, 16, 16)
+    (second,) = ask(
+        inferencer,
+        picture,
+        'the red circle',
+        points=CLICK,
+        masks=first['low_res_logits'],
+    )
+    (no_mask,) = ask(inferencer, picture, 'the red circle', points=CLICK)
+    (outside,) = ask(
+        inferencer, picture, 'the red circle', points=[(45, 12, 0)]
+    )
+    (no_words,) = ask(inferencer, picture, points=CLICK)
+    assert no_words['expression'] is None
+    answers = [first, second, no_mask, outside, no_words]
+    for i, one in enumerate(answers):
+        assert one['mask'].shape == (40, 60)
+        for other in answers[:i]:
+            assert not np.allclose(one['logits'], other['logits'])
+
+
+def test_each_question_has_its_prompts(inferencer, picture):
+    images, expressions = [picture, picture], [['red', None], ['blue']]
+    points, boxes = [None, CLICK, CLICK], [None, (3, 4, 50, 30), None]
+    together = ask(inferencer, images, expressions, points=points, boxes=boxes)
+    words = ['red', None, 'blue']
+    for row, word, *given in zip(together, words, points, boxes, strict=True):
+        (alone,) = ask(
+            inferencer, picture, word, points=given[0], boxes=given[1]
+        )
+        assert row['expression'] == word
+        np.testing.assert_allclose(
+            row['logits'], alone['logits'], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_points_are_those_of_the_image_as_people_see_it(
+    inferencer, picture, tmp_path
+):
+    upright = Image.fromarray(read_image(picture)[..., ::-1])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(
+        tmp_path / 'turned.png', exif=exif
+    )
+    (seen,) = ask(inferencer, picture, 'red', points=CLICK)
+    (turned,) = ask(inferencer, tmp_path / 'turned.png', 'red', points=CLICK)
+    assert turned['mask'].shape == (40, 60)
+    assert np.array_equal(turned['logits'], seen['logits'])
+
+
+def test_files_of_a_question_without_words(inferencer, picture, tmp_path):
+    inferencer(picture, points=CLICK, out_dir=tmp_path / 'out')
+    assert (tmp_path / 'out/masks/picture_prompts.png').is_file()
+    assert 'predicted_iou' in (tmp_path / 'out/predictions.json').read_text()
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'match'),
+    [
+        (dict(), 'neither an expression nor points'),
+        (dict(points=[(60.5, 3, 1)]), '60 pixels wide and 40 high'),
+        (dict(points=[(1, 2)]), r'expected \(P, 3\)'),
+        (dict(expressions=['a', 'b'], points=CLICK), '1 of 2 questions'),
+        (dict(expressions='a', masks=np.zeros((1, 9, 9))), r'\(1, 16, 16\)'),
+    ],
+)
+def test_bad_prompts_are_explained(inferencer, picture, arguments, match):
+    with pytest.raises(ValueError, match=match):
+        inferencer(picture, **arguments)
+
+
+def test_words_need_a_model_that_reads_them(
+    config, picture, tmp_path, weights
+):
+    inferencer = ReferringSegInferencer(config, weights, 'cpu')
+    inferencer.model.text_encoder = None
+    with pytest.raises(ValueError, match='reads no text'):
+        inferencer(picture, 'red')
