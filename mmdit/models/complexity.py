@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmdit.models.backbones import SAMViT
+from mmdit.models.backbones.sam_vit import PatchEmbed
 from mmdit.models.heads import SAMMaskHead
 from mmdit.models.injectors.cross_attention import CrossAttention
 from mmdit.models.layers import JointAttention
@@ -192,6 +193,7 @@ def _formulas() -> dict[type[nn.Module], Formula]:
     return {
         nn.Linear: _linear,
         nn.Conv2d: _convolution,
+        PatchEmbed: _patch_embedding,
         nn.ConvTranspose2d: _transposed_convolution,
         JointAttention: _joint_attention,
         CrossAttention: _cross_attention,
@@ -208,6 +210,10 @@ def _linear(module: nn.Linear, inputs: dict, out: Tensor) -> int:
 
 def _convolution(module: nn.Conv2d, inputs: dict, out: Tensor) -> int:
     return 2 * out.numel() * module.weight[0].numel()
+
+
+def _patch_embedding(module: PatchEmbed, inputs: dict, out: Tensor) -> int:
+    return _convolution(module.proj, inputs, out)
 
 
 def _transposed_convolution(

@@ -7,6 +7,7 @@ its weights load by prefix; what is added lives under ``text_injector``.
 
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -35,7 +36,12 @@ ARCHS: dict[str, dict] = {
 
 
 class PatchEmbed(nn.Module):
-    """Cut the image into patches and project each to C channels."""
+    """Cut the image into patches and project each to C channels.
+
+    ``proj`` is SAM's convolution, whose patches do not overlap: one linear
+    layer over them. As such it is computed, because the channels of the
+    tokens then lie side by side, where all that follows wants them.
+    """
 
     def __init__(
         self, in_channels: int, embed_dims: int, patch_size: int
@@ -47,7 +53,11 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 3, h, w) to (B, H, W, C)."""
-        return self.proj(x).permute(0, 2, 3, 1)
+        side = self.proj.kernel_size[0]
+        # (B, 3, h, w) -> (B, 3, H, side, W, side) -> (B, H, W, 3, side, side)
+        patches = x.unflatten(3, (-1, side)).unflatten(2, (-1, side))
+        patches = patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
+        return F.linear(patches, self.proj.weight.flatten(1), self.proj.bias)
 
 
 @MODELS.register_module()

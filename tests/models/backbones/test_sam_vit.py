@@ -8,6 +8,7 @@ from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 from torch.nn import functional as F
 
+from mmdit.models.backbones.sam_vit import PatchEmbed
 from mmdit.registry import MODELS
 
 TINY = dict(embed_dims=48, depth=4, num_heads=3, global_blocks=(1, 3))
@@ -339,3 +340,16 @@ def test_it_can_be_borrowed_without_mmsegmentation():
         'assert out.shape == (1, 256, 2, 2)\n'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_the_patch_embedding_is_sams_convolution():
+    torch.manual_seed(0)
+    embed = PatchEmbed(3, 8, 4).double()
+    images = torch.randn(2, 3, 12, 20, dtype=torch.float64)
+    out, expected = embed(images), embed.proj(images).permute(0, 2, 3, 1)
+    assert out.is_contiguous()
+    torch.testing.assert_close(out, expected, atol=1e-14, rtol=0)
+    weight = embed.proj.weight
+    (ours,) = torch.autograd.grad(out.square().sum(), weight)
+    (theirs,) = torch.autograd.grad(expected.square().sum(), weight)
+    torch.testing.assert_close(ours, theirs)
