@@ -197,7 +197,8 @@ class SAMViT(BaseModule):
         """
         self._check_input(x, text)
         image = self.patch_embed(x)
-        image = image + self._positions.get(
+        # Of the convolution's layout, every layer to come would be slower.
+        image = image.contiguous() + self._positions.get(
             resize_position, self.pos_embed, image.shape[1:3]
         )
         if self.text_injector is not None and text is not None:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .backends import BACKENDS, check_backend, choose_backend
+from .linear import Linear
 from .position import TableCache, relative_table
 
 
@@ -68,8 +69,8 @@ class JointAttention(nn.Module):
         self.num_heads = num_heads
         self.backend = backend
         head_width = embed_dims // num_heads
-        self.qkv = nn.Linear(embed_dims, embed_dims * 3)
-        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.qkv = Linear(embed_dims, embed_dims * 3)
+        self.proj = Linear(embed_dims, embed_dims)
         self.rel_pos_h = nn.Parameter(
             torch.zeros(2 * table_size - 1, head_width)
         )

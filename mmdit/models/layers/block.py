@@ -3,10 +3,16 @@
 Shapes: B batch, L text tokens, H x W image grid, C width.
 """
 
+import torch
 from torch import Tensor, nn
 
 from .attention import JointAttention
+from .linear import Linear
 from .window import merge_windows, split_windows
+
+# Tokens that a CPU takes through an MLP at a time: what lies between its two
+# layers then stays in the cache, and in memory that needs no new pages.
+CPU_ROWS = 1024
 
 
 class MLP(nn.Module):
@@ -14,13 +20,12 @@ class MLP(nn.Module):
 
     def __init__(self, embed_dims: int, hidden_dims: int) -> None:
         super().__init__()
-        self.lin1 = nn.Linear(embed_dims, hidden_dims)
-        self.lin2 = nn.Linear(hidden_dims, embed_dims)
-        self.act = nn.GELU()
+        self.lin1 = Linear(embed_dims, hidden_dims)
+        self.lin2 = Linear(hidden_dims, embed_dims)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C)."""
-        return self.lin2(self.act(self.lin1(x)))
+        return self.lin2(self.lin1(x, gelu=True))
 
 
 class Block(nn.Module):
@@ -75,12 +80,18 @@ class Block(nn.Module):
             text_mask,
             update_text,
         )
-        image = image + image_update
-        image = image + self.mlp(self.norm2(image))
+        image = self._feed_forward(image + image_update)
         if text is None or text_update is None:
             return image, None
-        text = text + text_update
-        return image, text + self.mlp(self.norm2(text))
+        return image, self._feed_forward(text + text_update)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        """Return x + MLP(norm(x)); without gradients, in the place of x."""
+        if x.device.type != 'cpu' or torch.is_grad_enabled():
+            return x + self.mlp(self.norm2(x))
+        for rows in x.view(-1, x.shape[-1]).split(CPU_ROWS):
+            rows += self.mlp(self.norm2(rows))
+        return x
 
     def _attend(
         self,

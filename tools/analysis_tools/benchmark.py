@@ -1,0 +1,348 @@
+"""Measure the encoder and the training step, side by side, in one run.
+
+``python tools/analysis_tools/benchmark.py`` compares, on the same weights and
+images, a plain implementation (attention that holds all scores),
+``segment_anything``'s and ``transformers``' encoders and ours. Contenders take
+turns, so that a busy machine slows all of them. Printed are medians, ratios,
+the share of the measured rate of matrix products and the peak of memory.
+"""
+
+import argparse
+import ctypes
+import gc
+import json
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from benchmark_parts import (
+    ROOT,
+    Case,
+    Job,
+    Setting,
+    sam_case,
+    step_case,
+    text_case,
+)
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+GROUPS = ('text', 'windows', 'all', 'step')
+PASSES = ('forward', 'backward')
+MIB = 2**20
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        '--groups',
+        nargs='+',
+        choices=GROUPS,
+        default=GROUPS,
+        help="text: L-DIT's encoder against the plain formula; windows, all: "
+        "SAM's encoder without text, of three packages; step: the whole "
+        'training step',
+    )
+    parser.add_argument(
+        '--passes', nargs='+', choices=PASSES, default=list(PASSES)
+    )
+    parser.add_argument(
+        '--inputs',
+        nargs='+',
+        type=read_input,
+        metavar='BxSIZE',
+        default=['16x512', '1x1024'] if gpu else ['2x512', '1x1024'],
+        help='images of a batch and their side in pixels',
+    )
+    parser.add_argument('--archs', nargs='+', default=['base'])
+    parser.add_argument(
+        '--dtypes',
+        nargs='+',
+        default=['float32', 'bfloat16'],
+        help='what ours computes in; the plain one always has float32 too',
+    )
+    parser.add_argument('--repeats', type=int, default=5)
+    parser.add_argument('--device', default='cuda' if gpu else 'cpu')
+    parser.add_argument(
+        '--out', type=Path, default=Path('work_dirs/benchmark.json')
+    )
+    parser.add_argument('--plot', type=Path, help='also draw the ratios')
+    args = parser.parse_args()
+    # argparse leaves defaults that are no strings as they are.
+    args.inputs = [
+        read_input(i) if isinstance(i, str) else i for i in args.inputs
+    ]
+    return args
+
+
+def read_input(text: str) -> tuple[int, int]:
+    """Read '2x512'."""
+    try:
+        batch, size = map(int, text.split('x'))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f'expected images x pixels such as 2x512, got {text!r}'
+        ) from None
+    if batch < 1 or size < 16 or size % 16:
+        raise argparse.ArgumentTypeError(
+            f'expected at least one image and a multiple of 16 pixels, got '
+            f'{text!r}'
+        )
+    return batch, size
+
+
+def make_cases(args: argparse.Namespace) -> Iterator[tuple[Setting, Case]]:
+    """Go through what the command line asks for."""
+    for arch in args.archs:
+        for batch, size in args.inputs:
+            for name in args.dtypes:
+                for direction in args.passes:
+                    setting = Setting(
+                        arch,
+                        batch,
+                        size,
+                        getattr(torch, name),
+                        direction == 'backward',
+                        torch.device(args.device),
+                    )
+                    for group in args.groups:
+                        case = make_case(group, setting)
+                        if case is not None:
+                            yield setting, case
+
+
+def make_case(group: str, setting: Setting) -> Case | None:
+    """Make a case, None where a group has none of this setting."""
+    if group == 'text':
+        return text_case(setting)
+    if group == 'step':
+        return step_case(setting) if setting.backward else None
+    # Training plain SAM's encoder is not what anyone here does.
+    return None if setting.backward else sam_case(setting, group == 'windows')
+
+
+def measure(case: Case, setting: Setting, repeats: int) -> list[dict]:
+    """Measure the contenders of a case in turns."""
+    device = setting.device
+    peaks, outputs = {}, {}
+    # First alone, for its peak of memory and its output.
+    for name, make in case.make.items():
+        job = make()
+        forget(device)
+        job()  # caches and lazy initialisation
+        peaks[name] = peak_memory(job, device)
+        outputs[name] = job().float().cpu()
+        del job
+        forget(device)
+    jobs = {name: make() for name, make in case.make.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    rates = []
+    for job in jobs.values():
+        job()
+    for _ in range(repeats):
+        rates.append(matmul_rate(setting))
+        for name, job in jobs.items():
+            seconds[name].append(timed(job, device))
+    first, *_ = case.make
+    rate = statistics.median(rates)
+    rows = []
+    for name in case.make:
+        median = statistics.median(seconds[name])
+        difference = (outputs[name] - outputs[first]).abs().max().item()
+        rows.append(
+            dict(
+                case=case.title,
+                **case.facts,
+                contender=name,
+                seconds=seconds[name],
+                median=median,
+                ratio=statistics.median(seconds[first]) / median,
+                peak_mib=peaks[name] / MIB,
+                matmul_gflops=rate / 1e9,
+                share=case.flops and case.flops / median / rate,
+                difference=difference if case.equal else None,
+            )
+        )
+    return rows
+
+
+def timed(job: Job, device: torch.device) -> float:
+    """Return the seconds of one call."""
+    synchronize(device)
+    start = time.perf_counter()
+    job()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device."""
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def matmul_rate(setting: Setting) -> float:
+    """Measure the FLOP/s of a product as large as those of an MLP."""
+    rows = setting.batch * (setting.size // 16) ** 2
+    width = 768
+    options = dict(device=setting.device, dtype=setting.dtype)
+    left = torch.randn(rows, width, **options)
+    right = torch.randn(width, 4 * width, **options)
+    out = torch.empty(rows, 4 * width, **options)
+    with torch.no_grad():
+
+        def product() -> Tensor:
+            return torch.mm(left, right, out=out)
+
+        product()
+        best = min(timed(product, setting.device) for _ in range(5))
+    return 2 * rows * width * 4 * width / best
+
+
+def forget(device: torch.device) -> None:
+    """Give memory back, so that the next peak starts from the ground."""
+    gc.collect()
+    if device.type == 'cuda':
+        torch.cuda.empty_cache()
+    elif platform.system() == 'Linux':
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def peak_memory(job: Callable[[], object], device: torch.device) -> float:
+    """Return the bytes that a job takes beyond what was in use before.
+
+    On a CPU that is the kernel's count of resident pages, on Linux only.
+    """
+    forget(device)
+    if device.type == 'cuda':
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        job()
+        return torch.cuda.max_memory_allocated(device) - before
+    if platform.system() != 'Linux':
+        return float('nan')
+    Path('/proc/self/clear_refs').write_text('5')
+    before = resident('VmRSS')
+    job()
+    return resident('VmHWM') - before
+
+
+def resident(field: str) -> int:
+    """Read a count of bytes from the kernel."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f'the kernel tells no {field}')
+
+
+def machine(device: str) -> dict:
+    """Describe what is measured, where."""
+    git = subprocess.run(
+        ['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD'],
+        capture_output=True,
+        text=True,
+    )
+    names = Path('/proc/cpuinfo')
+    lines = names.read_text().splitlines() if names.exists() else []
+    models = [line for line in lines if line.startswith('model name')]
+    cpu = models[0].split(':')[1].strip() if models else platform.processor()
+    threads = torch.get_num_threads()
+    return dict(
+        commit=git.stdout.strip(),
+        torch=torch.__version__,
+        device=torch.cuda.get_device_name()
+        if device.startswith('cuda')
+        else f'{threads} threads of {cpu}',
+    )
+
+
+def show(rows: list[dict], console: Console) -> None:
+    """Print the rows of one case."""
+    head = rows[0]
+    table = Table(
+        title=f'{head["case"]}\nViT-{head["arch"]}, {head["batch"]} x '
+        f'{head["size"]} px, {head["dtype"]}, {head["measured"]}',
+        title_justify='left',
+    )
+    columns = ('median', 'ratio', 'of matmul rate', 'peak memory', 'max diff')
+    table.add_column('')
+    for column in columns:
+        table.add_column(column, justify='right')
+    for row in rows:
+        table.add_row(
+            row['contender'],
+            f'{row["median"]:.3f} s',
+            f'{row["ratio"]:.2f}x',
+            f'{row["share"]:.0%}' if row['share'] else '-',
+            f'{row["peak_mib"]:.0f} MiB',
+            '-' if row['difference'] is None else f'{row["difference"]:.1e}',
+        )
+    console.print(table)
+    console.print(f'products: {head["matmul_gflops"]:.0f} GFLOP/s\n')
+
+
+def plot(rows: list[dict], path: Path) -> None:
+    """Draw how many times faster than the first contender each is."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    rows = rows[::-1]
+    figure, axes = pyplot.subplots(
+        figsize=(8, 0.8 + 0.32 * len(rows)), layout='tight'
+    )
+    ours = [row['contender'] == 'mmdit' for row in rows]
+    colors = ['#d1495b' if mine else '#b8c4ce' for mine in ours]
+    bars = axes.barh(
+        range(len(rows)), [row['ratio'] for row in rows], color=colors
+    )
+    axes.bar_label(
+        bars,
+        [f'{r["ratio"]:.2f}x  {r["median"]:.2f} s' for r in rows],
+        padding=3,
+        fontsize=8,
+    )
+    names = [
+        f'{row["contender"]}  |  {row["measured"]}, {row["batch"]} x '
+        f'{row["size"]} px, {row["dtype"]}'
+        for row in rows
+    ]
+    axes.set_yticks(range(len(rows)), names, fontsize=8)
+    axes.margins(x=0.15)
+    axes.set_xlabel('times the speed of the first of each group')
+    axes.spines[['top', 'right', 'left']].set_visible(False)
+    axes.tick_params(left=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Measure all cases, printing and writing each when it is done."""
+    args = parse_args()
+    console = Console()
+    report: dict = dict(machine=machine(args.device), rows=[])
+    console.print(', '.join(f'{k} {v}' for k, v in report['machine'].items()))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    for setting, case in make_cases(args):
+        rows = measure(case, setting, args.repeats)
+        report['rows'] += rows
+        show(rows, console)
+        args.out.write_text(json.dumps(report, indent=1) + '\n')
+    if args.plot is not None:
+        plot(report['rows'], args.plot)
+    console.print(f'wrote {args.out}')
+
+
+if __name__ == '__main__':
+    main()
