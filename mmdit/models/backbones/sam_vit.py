@@ -197,8 +197,7 @@ class SAMViT(BaseModule):
         """
         self._check_input(x, text)
         image = self.patch_embed(x)
-        # Of the convolution's layout, every layer to come would be slower.
-        image = image.contiguous() + self._positions.get(
+        image = image + self._positions.get(
             resize_position, self.pos_embed, image.shape[1:3]
         )
         if self.text_injector is not None and text is not None:
