@@ -2,7 +2,8 @@
 
 ``python tools/dataset_converters/build_vocab.py data/refer vocab.txt`` lists
 every word of RefCOCO's expressions, after BERT's special tokens, so that
-``BertTextEncoder(config=..., vocab_file='vocab.txt')`` knows all of them.
+``BertTextEncoder(config=..., vocab_file='vocab.txt')`` knows all of them. A
+JSON-lines file of one's own (docs/own_data.md) does in place of the folder.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from mmdit.datasets.jsonl import read_rows
 from mmdit.datasets.refer import load_refs
 
 SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
@@ -20,7 +22,9 @@ SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('data_root', type=Path, help='as in the config')
+    parser.add_argument(
+        'data', type=Path, help='data_root as in the config, or a .jsonl file'
+    )
     parser.add_argument('out', type=Path, help='file to write')
     parser.add_argument('--dataset', default='refcoco')
     parser.add_argument('--split-by', default='unc')
@@ -33,19 +37,33 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def read_expressions(args: argparse.Namespace) -> list[str]:
+    """Return every expression of the data set."""
+    if args.data.suffix == '.jsonl':
+        rows = [row for _, row in read_rows(args.data)]
+        for row in rows:
+            if isinstance(row, ValueError):
+                raise SystemExit(
+                    f'{args.data} has broken rows; check it with '
+                    f'tools/dataset_converters/check_jsonl.py: {row}'
+                )
+        return [row.expression for row in rows]
+    path = args.data / args.dataset / f'refs({args.split_by}).p'
+    return [
+        sentence['sent']
+        for ref in load_refs(path)
+        for sentence in ref['sentences']
+    ]
+
+
 def main() -> None:
     """Count the words and write them, most frequent first."""
     args = parse_args()
-    refs = load_refs(
-        args.data_root / args.dataset / f'refs({args.split_by}).p'
-    )
+    expressions = read_expressions(args)
     normalize = BertNormalizer().normalize_str
     split = BertPreTokenizer().pre_tokenize_str
     words = Counter(
-        word
-        for ref in refs
-        for sentence in ref['sentences']
-        for word, _ in split(normalize(sentence['sent']))
+        word for text in expressions for word, _ in split(normalize(text))
     )
     kept = [
         word
@@ -55,7 +73,10 @@ def main() -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     text = '\n'.join([*SPECIAL_TOKENS, *kept]) + '\n'
     args.out.write_text(text, encoding='utf-8')
-    print(f'{len(kept)} of {len(words)} words of {len(refs)} refs: {args.out}')
+    print(
+        f'{len(kept)} of {len(words)} words of {len(expressions)} '
+        f'expressions: {args.out}'
+    )
 
 
 if __name__ == '__main__':

@@ -1,0 +1,69 @@
+"""demo/inference_tutorial.ipynb, with a small model."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from mmdit.datasets.synthref import write_synthref
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOK = ROOT / 'demo/inference_tutorial.ipynb'
+CONFIG = ROOT / 'configs/synthref/ldit_tiny_synthref-64x64.py'
+
+
+@pytest.fixture
+def execute(monkeypatch):
+    """Execute the notebook in a folder, and return its cells."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.getenv('PYTHONPATH')]))
+    monkeypatch.setenv('PYTHONPATH', path)
+
+    def execute(folder):
+        notebook = nbformat.read(NOTEBOOK, 4)
+        resources = dict(metadata=dict(path=str(folder)))
+        NotebookClient(
+            notebook, kernel_name='python3', resources=resources
+        ).execute()
+        return notebook.cells
+
+    return execute
+
+
+def test_every_cell_runs(execute, tmp_path):
+    write_synthref(tmp_path / 'data/synthref', train=12, val=4)
+    options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
+    command = [sys.executable, ROOT / 'tools/train.py', CONFIG, '--work-dir']
+    command += ['work_dirs/quickstart', '--cfg-options', *options]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / 'demo').mkdir()
+    cells = execute(tmp_path / 'demo')
+    data = [
+        output['data']
+        for cell in cells
+        for output in cell.get('outputs', [])
+        if 'data' in output
+    ]
+    assert sum('image/png' in shown for shown in data) == 4
+
+
+def test_without_a_model_it_says_what_to_run(execute, tmp_path):
+    with pytest.raises(CellExecutionError, match=r'tools/quickstart\.sh'):
+        execute(tmp_path)
+
+
+def test_the_stored_notebook_is_clean():
+    """It was executed once from top to bottom, and is small."""
+    notebook = nbformat.read(NOTEBOOK, 4)
+    nbformat.validate(notebook)
+    cells = [c for c in notebook.cells if c.cell_type == 'code']
+    counts = [cell.execution_count for cell in cells]
+    assert counts == list(range(1, len(cells) + 1))
+    assert NOTEBOOK.stat().st_size < 300_000
+    assert '/root' not in NOTEBOOK.read_text()
