@@ -1,7 +1,7 @@
 """tools/analysis_tools/browse_dataset.py."""
 
 import runpy
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def browse(folder, monkeypatch, capsys):
-    """Run the tool in this process; return what it prints."""
-
-    def browse(*args):
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, 'argv', ['browse', *map(str, args)])
-        runpy.run_path(str(TOOL), run_name='__main__')
-        return capsys.readouterr().out
-
-    return browse
+def browse(folder, run_tool):
+    return partial(run_tool, 'analysis_tools/browse_dataset.py', folder)
 
 
 def read(folder, name):

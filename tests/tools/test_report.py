@@ -1,26 +1,16 @@
+"""tools/analysis_tools/report.py."""
+
 import re
-import runpy
-import sys
-from pathlib import Path
+from functools import partial
 
 import pytest
 from PIL import Image
 from report_rows import make_rows, write_csv, write_json
 
-TOOL = Path(__file__).parents[2] / 'tools/analysis_tools/report.py'
-
 
 @pytest.fixture
-def report(folder, monkeypatch, capsys):
-    """Run the tool in this process; return what it prints."""
-
-    def report(*args):
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, 'argv', ['report', *map(str, args)])
-        runpy.run_path(str(TOOL), run_name='__main__')
-        return capsys.readouterr().out
-
-    return report
+def report(folder, run_tool):
+    return partial(run_tool, 'analysis_tools/report.py', folder)
 
 
 @pytest.fixture

@@ -42,8 +42,9 @@ def _say_misses(results: Results) -> str:
     partly = something & ~missed & (results.iou <= 0.5)
     well = something & (results.iou > 0.9)
     verb = 'is' if missed.sum() == 1 else 'are'
+    whole = '' if something.all() else 'Of those that name something, '
     text = (
-        f'{_share(missed, total)} {verb} missed, with an IoU below {MISSED}. '
+        f'{whole}{_share(missed, total)} {verb} missed, with an IoU below {MISSED}. '
         f'IoU from {MISSED} to 0.5: {_share(partly, total)}; above 0.9: '
         f'{_share(well, total)}.'
     )

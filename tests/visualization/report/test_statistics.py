@@ -24,20 +24,9 @@ def values(results, **kwargs):
 
 
 def test_three_expressions_by_hand():
-    found = values(make_results([1, 6, 19], [2, 8, 20]))
-    third = 100 / 3
-    assert found == pytest.approx(
-        {
-            'mIoU': (50 + 75 + 95) / 3,
-            'oIoU': 100 * 26 / 30,
-            'P@0.5': 2 * third,
-            'P@0.6': 2 * third,
-            'P@0.7': 2 * third,
-            'P@0.8': third,
-            'P@0.9': third,
-        },
-        rel=1e-14,
-    )
+    found = values(make_results([1, 6, 19], [2, 8, 20]), thresholds=[0.75])
+    expected = {'mIoU': 220 / 3, 'oIoU': 100 * 26 / 30, 'P@0.75': 100 / 3}
+    assert found == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.parametrize('generalized', [False, True])
