@@ -44,8 +44,8 @@ def _say_misses(results: Results) -> str:
     verb = 'is' if missed.sum() == 1 else 'are'
     whole = '' if something.all() else 'Of those that name something, '
     text = (
-        f'{whole}{_share(missed, total)} {verb} missed, with an IoU below {MISSED}. '
-        f'IoU from {MISSED} to 0.5: {_share(partly, total)}; above 0.9: '
+        f'{whole}{_share(missed, total)} {verb} missed, with an IoU below '
+        f'{MISSED}. IoU from {MISSED} to 0.5: {_share(partly, total)}; above 0.9: '
         f'{_share(well, total)}.'
     )
     if results.predicted is not None:
