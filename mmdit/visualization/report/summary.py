@@ -45,8 +45,8 @@ def _say_misses(results: Results) -> str:
     whole = '' if something.all() else 'Of those that name something, '
     text = (
         f'{whole}{_share(missed, total)} {verb} missed, with an IoU below '
-        f'{MISSED}. IoU from {MISSED} to 0.5: {_share(partly, total)}; above 0.9: '
-        f'{_share(well, total)}.'
+        f'{MISSED}. IoU from {MISSED} to 0.5: {_share(partly, total)}; '
+        f'above 0.9: {_share(well, total)}.'
     )
     if results.predicted is not None:
         empty = int((something & (results.predicted == 0)).sum())
