@@ -38,7 +38,7 @@ HOOKS = _child(root.HOOKS, 'mmdit.engine.hooks')
 METRICS = _child(root.METRICS, 'mmdit.evaluation')
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, 'mmdit.engine.amp')
 TRANSFORMS = _child(root.TRANSFORMS, 'mmdit.datasets.transforms')
-VISUALIZERS = _child(root.VISUALIZERS, 'mmdit.visualization')
+VISUALIZERS = _child(root.VISUALIZERS, 'mmdit.visualization.refer_visualizer')
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, 'mmdit.checkpoints')
 
 # Without a child of their own, MMEngine warns whenever one of these is used

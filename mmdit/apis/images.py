@@ -2,18 +2,19 @@
 
 Files are decoded by OpenCV, as in training and testing, so that a model sees
 the same pixels; Pillow reads what OpenCV cannot, and the sizes beforehand.
+Nothing here needs torch.
 """
 
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
+from urllib.request import urlopen
 
 import numpy as np
-from mmengine import fileio
 from PIL import Image, ImageOps
 
-from mmdit.datasets.transforms.loading import decode_image
+from mmdit.decoding import decode_image
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +89,7 @@ def list_images(folder: str | Path) -> list[str]:
 def _read_file(path: str, max_pixels: int) -> np.ndarray:
     """Read and decode a file or URL."""
     try:
-        content = fileio.get(path)
+        content = _read_bytes(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(f'image {path} does not exist') from error
     except OSError as error:
@@ -107,6 +108,19 @@ def _read_file(path: str, max_pixels: int) -> np.ndarray:
         _check_size(path, image.size, max_pixels)
         pixels = decode_image(content, 'color')
         return _from_pil(image, path) if pixels is None else pixels
+
+
+def _read_bytes(path: str) -> bytes:
+    """Read a file, a URL, or with MMEngine what else it knows."""
+    scheme = path.partition('://')[0] if '://' in path else ''
+    if scheme in ('http', 'https'):
+        with urlopen(path) as answer:
+            return answer.read()
+    if scheme:
+        from mmengine import fileio
+
+        return fileio.get(path)
+    return Path(path).read_bytes()
 
 
 def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:

@@ -22,16 +22,15 @@ from torch import nn
 from mmdit.registry import INFERENCERS, MODELS
 from mmdit.visualization import draw_comparison
 
+from .asking import Expressions, list_sources
 from .images import MAX_PIXELS, ImageSource, read_image
 from .memory import Halving
 from .models import choose_device, load_config, load_weights
 from .pipeline import (
-    Expressions,
     Item,
     Picture,
     Question,
     build_pipeline,
-    list_sources,
     make_picture,
     make_questions,
 )

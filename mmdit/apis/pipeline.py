@@ -1,8 +1,7 @@
 """What is asked, and the pipeline that images pass before the model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,9 @@ from mmdit.datasets.transforms import (
 )
 from mmdit.registry import TRANSFORMS
 
-from .images import list_images
+from .asking import Expressions, share_out
 from .prompts import Prompts, deal_out
 
-Expressions = (
-    str | Sequence[str | None] | Sequence[Sequence[str | None]] | None
-)
 # An expression or None, and what is shown beside it.
 Question = tuple[str | None, Prompts]
 
@@ -75,38 +71,6 @@ class Item:
         return dict(inputs=self.picture.inputs, data_samples=sample)
 
 
-def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
-    """Return the expressions of each of ``number`` images, None for none."""
-    given: list = [expressions]
-    if expressions is not None and not isinstance(expressions, str):
-        given = list(expressions)
-    single = [entry is None or isinstance(entry, str) for entry in given]
-    if all(single):
-        shared = [given] * number
-    elif any(single):
-        raise TypeError(
-            'expressions mixes strings and lists; give a list of strings, '
-            'which every image is asked, or one list for each image'
-        )
-    elif len(given) != number:
-        raise ValueError(
-            f'{len(given)} lists of expressions for {number} images; give one '
-            'list for each image'
-        )
-    else:
-        shared = [list(entry) for entry in given]
-    if not any(shared):
-        raise ValueError('no expressions: the list is empty')
-    for expression in (e for entry in shared for e in entry):
-        if expression is None:
-            continue
-        if not isinstance(expression, str) or not expression.strip():
-            raise ValueError(
-                f'an expression is {expression!r}; give it some words'
-            )
-    return shared
-
-
 def make_questions(
     expressions: Expressions,
     number: int,
@@ -141,16 +105,6 @@ def make_questions(
                 'encoder'
             )
     return questions
-
-
-def list_sources(images: Any) -> list:
-    """Return a list of images: those of a folder, a list, or a single one."""
-    if isinstance(images, (str, Path)) and Path(images).is_dir():
-        return list_images(images)
-    sources = list(images) if isinstance(images, (list, tuple)) else [images]
-    if not sources:
-        raise ValueError('no images: the list is empty')
-    return sources
 
 
 def build_pipeline(dataset: Any) -> Callable[[dict], dict]:

@@ -7,8 +7,8 @@ import json
 import re
 from pathlib import Path
 
-import mmcv
 import numpy as np
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 SLUG_LENGTH = 48
@@ -96,13 +96,9 @@ class ResultWriter:
         """Write a prediction and its (H', W', 3) RGB overlay."""
         name = self._make_name(prediction)
         files = dict(overlay=f'overlays/{name}', mask=f'masks/{name}')
-        mmcv.imwrite(
-            mmcv.rgb2bgr(overlay), str(self.out_dir / files['overlay'])
-        )
-        mmcv.imwrite(
-            prediction['mask'].astype(np.uint8) * 255,
-            str(self.out_dir / files['mask']),
-        )
+        mask = prediction['mask'].astype(np.uint8) * 255
+        for kind, pixels in dict(overlay=overlay, mask=mask).items():
+            Image.fromarray(pixels).save(self.out_dir / files[kind])
         row = {k: v for k, v in prediction.items() if k not in _ARRAYS}
         self._rows.append(row | files)
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from mmdit.visualization import draw_comparison
-from mmdit.visualization.refer_visualizer import (
+from mmdit.visualization.drawing import (
     GAP,
     PREDICTION_COLOUR,
     TRUTH_COLOUR,

@@ -1,11 +1,9 @@
 """Loading of an item's image and mask."""
 
-import cv2
-import mmcv
-import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
 
+from mmdit.decoding import decode_image
 from mmdit.registry import TRANSFORMS
 
 from .masks import draw_mask
@@ -105,37 +103,6 @@ class LoadReferMask(BaseTransform):
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
-
-
-def decode_image(content: bytes, flag: str) -> np.ndarray | None:
-    """Decode an image, None where that fails or it is incomplete.
-
-    Args:
-        content: The bytes of a file.
-        flag: How to decode it, as of ``mmcv.imfrombytes``.
-
-    Returns:
-        (H, W, 3) uint8, BGR, with flags that start with ``color``.
-    """
-    if not content or _is_cut_jpeg(content):
-        return None
-    try:
-        return mmcv.imfrombytes(content, flag=flag, backend='cv2')
-    # OpenCV returns None for most defects, and raises for some.
-    except cv2.error:
-        return None
-
-
-def _is_cut_jpeg(content: bytes) -> bool:
-    """Tell whether a JPEG breaks off, which some decoders paint grey.
-
-    Its last scan (FFDA) must be followed by the end of the image (FFD9),
-    which is where the search for a scan starts: a whole file has little left.
-    """
-    if not content.startswith(b'\xff\xd8'):
-        return False
-    end = content.rfind(b'\xff\xd9')
-    return content.find(b'\xff\xda', max(end, 0)) >= 0
 
 
 def _ids(results: dict) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..refer_visualizer import GAP, PAPER, panel_box, picture_name
+from ..drawing import GAP, PAPER, panel_box, picture_name
 from .rows import Results
 
 MAX_WIDTH = 900

@@ -7,7 +7,7 @@ from PIL import Image
 from report_rows import make_rows, write_json
 
 from mmdit.visualization import draw_comparison, picture_name
-from mmdit.visualization.refer_visualizer import (
+from mmdit.visualization.drawing import (
     PREDICTION_COLOUR,
     TRUTH_COLOUR,
 )

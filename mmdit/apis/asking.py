@@ -1,0 +1,56 @@
+"""Which images and which expressions a person gives.
+
+Nothing here needs torch.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .images import list_images
+
+Expressions = (
+    str | Sequence[str | None] | Sequence[Sequence[str | None]] | None
+)
+
+
+def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
+    """Return the expressions of each of ``number`` images, None for none."""
+    given: list = [expressions]
+    if expressions is not None and not isinstance(expressions, str):
+        given = list(expressions)
+    single = [entry is None or isinstance(entry, str) for entry in given]
+    if all(single):
+        shared = [given] * number
+    elif any(single):
+        raise TypeError(
+            'expressions mixes strings and lists; give a list of strings, '
+            'which every image is asked, or one list for each image'
+        )
+    elif len(given) != number:
+        raise ValueError(
+            f'{len(given)} lists of expressions for {number} images; give one '
+            'list for each image'
+        )
+    else:
+        shared = [list(entry) for entry in given]
+    if not any(shared):
+        raise ValueError('no expressions: the list is empty')
+    for expression in (e for entry in shared for e in entry):
+        if expression is None:
+            continue
+        if not isinstance(expression, str) or not expression.strip():
+            raise ValueError(
+                f'an expression is {expression!r}; give it some words'
+            )
+    return shared
+
+
+def list_sources(images: Any) -> list:
+    """Return a list of images: those of a folder, a list, or a single one."""
+    if isinstance(images, (str, Path)) and Path(images).is_dir():
+        return list_images(images)
+    sources = list(images) if isinstance(images, (list, tuple)) else [images]
+    if not sources:
+        raise ValueError('no images: the list is empty')
+    return sources
