@@ -202,7 +202,7 @@ class SAMViT(BaseModule):
         )
         if self.text_injector is not None and text is not None:
             text = self.text_injector.adapt(text)
-            image = image.expand(len(text), -1, -1, -1)
+            image = image.expand(text.shape[0], -1, -1, -1)
         prompt = text
         outs = []
         for i, block in enumerate(self.blocks):

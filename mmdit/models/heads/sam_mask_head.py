@@ -203,7 +203,7 @@ class SAMMaskHead(BaseModule):
         labels: Tensor | None,
     ) -> Tensor:
         """Join the embeddings of text and points, (B, L + P, T)."""
-        sparse = [image.new_zeros(len(image), 0, self.embed_dims)]
+        sparse = [image.new_zeros(image.shape[0], 0, self.embed_dims)]
         if text is not None:
             sparse.append(self._embed_text(text, text_mask))
         if points is not None and labels is not None:

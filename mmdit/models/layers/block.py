@@ -87,7 +87,12 @@ class Block(nn.Module):
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         """Return x + MLP(norm(x)); without gradients, in the place of x."""
-        if x.device.type != 'cpu' or torch.is_grad_enabled():
+        if (
+            x.device.type != 'cpu'
+            or torch.is_grad_enabled()
+            # The number of rows may be a symbol.
+            or torch.compiler.is_compiling()
+        ):
             return x + self.mlp(self.norm2(x))
         for rows in x.view(-1, x.shape[-1]).split(CPU_ROWS):
             rows += self.mlp(self.norm2(rows))
