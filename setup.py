@@ -77,7 +77,10 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmdit', 'mmdit.*']),
-    package_data={'mmdit.visualization.report': ['templates/*']},
+    package_data={
+        'mmdit.visualization.report': ['templates/*'],
+        'mmdit.web': ['*.css'],
+    },
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithResources},
     entry_points={'console_scripts': ['mmdit = mmdit.cli.main:main']},

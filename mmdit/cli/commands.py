@@ -24,6 +24,11 @@ COMMANDS = {
         'segment what expressions refer to, in images or folders',
         'photo.jpg "the man in red" --out-dir outputs',
     ),
+    'web': Command(
+        'mmdit.cli.web',
+        'the same on a web page, with clicks that correct',
+        'CONFIG WEIGHTS',
+    ),
     'train': Command(
         'tools/train.py',
         'train a model, on one device or with --gpus N on several',

@@ -5,12 +5,18 @@ Drawing needs no torch; the visualizer is imported when it is used.
 
 from typing import TYPE_CHECKING, Any
 
-from .drawing import draw_comparison, panel_box, picture_name
+from .drawing import draw_comparison, panel_box, picture_name, tint
 
 if TYPE_CHECKING:
     from .refer_visualizer import ReferVisualizer
 
-__all__ = ['ReferVisualizer', 'draw_comparison', 'panel_box', 'picture_name']
+__all__ = [
+    'ReferVisualizer',
+    'draw_comparison',
+    'panel_box',
+    'picture_name',
+    'tint',
+]
 
 
 def __getattr__(name: str) -> Any:

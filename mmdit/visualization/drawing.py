@@ -77,15 +77,32 @@ def _paint(
         (width, height),
         interpolation=cv2.INTER_NEAREST,
     )
-    inside = big.astype(bool)
-    blend = painted[inside] * (1 - alpha) + np.array(colour) * alpha
-    painted[inside] = blend.astype(np.uint8)
-    outlines, _ = cv2.findContours(
-        big, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
-    )
-    thickness = max(1, round(max(height, width) / 256))
-    cv2.drawContours(painted, outlines, -1, colour, thickness)
+    tint(painted, big, colour, alpha)
     return painted
+
+
+def tint(
+    image: np.ndarray,
+    mask: np.ndarray,
+    colour: tuple[int, int, int],
+    alpha: float = 0.5,
+) -> None:
+    """Colour a mask's pixels and trace its outline, in place.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        mask: (H, W) uint8, 0 or 1.
+        colour: RGB.
+        alpha: Opacity of the colour.
+    """
+    inside = mask.astype(bool)
+    blend = image[inside] * (1 - alpha) + np.array(colour) * alpha
+    image[inside] = blend.astype(np.uint8)
+    outlines, _ = cv2.findContours(
+        mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
+    )
+    thickness = max(1, round(max(image.shape[:2]) / 256))
+    cv2.drawContours(image, outlines, -1, colour, thickness)
 
 
 def picture_name(img_path: str, sent_id: object) -> str:

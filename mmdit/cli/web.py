@@ -1,0 +1,131 @@
+"""``mmdit web``: ask a model on a web page.
+
+Nothing heavy is imported before the arguments have been read.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .segment import QUICKSTART
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+NO_MODEL = f"""
+### There is no model yet
+
+Stop this page (Ctrl+C), and in the same folder run
+
+```
+bash tools/quickstart.sh
+```
+
+It draws pictures, trains a small model on them within minutes, without
+a GPU, and leaves it in `{QUICKSTART}`. Then `mmdit web` serves it.
+
+Whoever has a model of their own runs `mmdit web CONFIG WEIGHTS`.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command understands."""
+    parser.description = 'Ask a model on a web page.'
+    parser.add_argument(
+        'config',
+        nargs='?',
+        metavar='CONFIG',
+        help='config, name of the model zoo, or folder that tools/train.py '
+        f'wrote (default: {QUICKSTART}, the model of tools/quickstart.sh)',
+    )
+    parser.add_argument(
+        'weights',
+        nargs='?',
+        metavar='WEIGHTS',
+        help='checkpoint: file, directory or URL (default: the last one of '
+        'the folder, or load_from of the config)',
+    )
+    parser.add_argument(
+        '--device',
+        default='auto',
+        help='cpu, cuda:0, ... (default: an accelerator where there is one)',
+    )
+    parser.add_argument(
+        '--host',
+        default='127.0.0.1',
+        help='address to listen at (default: %(default)s, which only this '
+        'machine reaches; 0.0.0.0 for all of its network)',
+    )
+    parser.add_argument(
+        '--port',
+        type=int,
+        help='port (default: the first free one from 7860)',
+    )
+    parser.add_argument(
+        '--share',
+        action='store_true',
+        help="also serve it at a public address, through Gradio's servers",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve the page until it is stopped; return the exit status."""
+    try:
+        page = make_page(args.config, args.weights, args.device)
+        from mmdit.web.serving import serve
+
+        serve(
+            page,
+            server_name=args.host,
+            server_port=args.port,
+            share=args.share,
+        )
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        sys.stderr.write(f'error: {error}\n')
+        return 1
+    return 0
+
+
+def make_page(
+    config: str | None, weights: str | None, device: str
+) -> 'gr.Blocks':
+    """Return the page of a model, or one that says how to get a model."""
+    # Read by Gradio when it is imported.
+    os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+    try:
+        from mmdit.web.page import build_page, explain
+    except ModuleNotFoundError as error:
+        if error.name != 'gradio':
+            raise
+        raise ImportError(
+            "mmdit web needs 'gradio'; run: pip install mmdit[web]"
+        ) from error
+    if config is None and not Path(QUICKSTART, 'last_checkpoint').is_file():
+        return explain(NO_MODEL)
+    from mmdit.apis import ReferringSegInferencer
+
+    model = ReferringSegInferencer(
+        config or QUICKSTART, weights, device, show_progress=False
+    )
+    if model.model.text_encoder is None:
+        raise ValueError(
+            f'{config} reads no text, which the page asks for; take a config '
+            'with a text encoder, such as those in configs/dit'
+        )
+    names = [Path(name).name for name in (config, weights) if name]
+    return build_page(
+        model, ', '.join(names) or f'{QUICKSTART} (drawn scenes)'
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the command line and run it; return the exit status."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return run(parser.parse_args(argv))
+
+
+__all__ = ['add_arguments', 'main', 'make_page', 'run']

@@ -1,0 +1,93 @@
+"""A session as pixels: masks, and the points that corrected them.
+
+Shapes: a picture of H x W pixels, a canvas of H' x W'.
+"""
+
+import cv2
+import numpy as np
+
+from mmdit.visualization import tint
+
+from .session import Point, Session
+
+# One for each expression, told apart by the colour-blind, too (after Okabe
+# and Ito); style.css has the same.
+PALETTE = (
+    (0, 114, 178),
+    (230, 126, 0),
+    (0, 158, 115),
+    (204, 90, 160),
+    (200, 60, 30),
+    (60, 165, 220),
+    (118, 74, 170),
+    (150, 140, 0),
+    (130, 80, 50),
+    (90, 100, 115),
+)
+# Longer side of the canvas, in pixels.
+MIN_SIDE, MAX_SIDE = 720, 1440
+SELECTED, OTHERS = 0.6, 0.4  # opacity
+WHITE = (255, 255, 255)
+INSIDE, OUTSIDE = (30, 132, 73), (176, 32, 46)
+
+
+def canvas_scale(size: tuple[int, int]) -> float:
+    """Return canvas pixels per pixel of a picture of (H, W)."""
+    side = max(size)
+    return min(max(side, MIN_SIDE), MAX_SIDE) / side
+
+
+def draw(
+    session: Session, threshold: float, selected: str | None = None
+) -> np.ndarray:
+    """Draw the picture, its masks and the points of the selected one.
+
+    Args:
+        session: What to draw.
+        threshold: A pixel belongs to a mask where its probability exceeds
+            this.
+        selected: The expression that stands out.
+
+    Returns:
+        (H', W', 3) uint8, RGB.
+    """
+    size = session.pixels.shape[:2]
+    scale = canvas_scale(size)
+    width, height = (max(1, round(side * scale)) for side in size[::-1])
+    way = cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA
+    canvas = cv2.resize(session.pixels, (width, height), interpolation=way)[
+        ..., ::-1
+    ].copy()
+    for answer, colour in zip(session.answers, PALETTE, strict=False):
+        # Nearest: the pixels that count are the pixels that show.
+        mask = cv2.resize(
+            (answer.probabilities > threshold).astype(np.uint8),
+            (width, height),
+            interpolation=cv2.INTER_NEAREST,
+        )
+        is_selected = answer.expression == selected
+        tint(canvas, mask, colour, SELECTED if is_selected else OTHERS)
+    for answer in session.answers:
+        if answer.expression == selected:
+            for point in answer.points:
+                _draw_point(canvas, point, scale)
+    return canvas
+
+
+def _draw_point(canvas: np.ndarray, point: Point, scale: float) -> None:
+    """Draw a disc with a plus or a minus, whose form tells them apart."""
+    x, y, label = point
+    centre = round(x * scale), round(y * scale)
+    radius = max(6, round(max(canvas.shape[:2]) / 80))
+    colour = INSIDE if label else OUTSIDE
+    cv2.circle(canvas, centre, radius + 2, WHITE, -1, cv2.LINE_AA)
+    cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA)
+    arm, thick = round(radius * 0.55), max(2, radius // 4)
+    left, right = (centre[0] - arm, centre[1]), (centre[0] + arm, centre[1])
+    cv2.line(canvas, left, right, WHITE, thick)
+    if label:
+        top, low = (centre[0], centre[1] - arm), (centre[0], centre[1] + arm)
+        cv2.line(canvas, top, low, WHITE, thick)
+
+
+__all__ = ['PALETTE', 'canvas_scale', 'draw']

@@ -1,0 +1,104 @@
+"""The page: its layout, and what happens when a visitor does something."""
+
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .handlers import Handlers
+from .layout import Parts, lay_out, lay_out_explanation
+from .scenes import draw_examples
+from .store import MAX_BYTES, SessionStore
+
+if TYPE_CHECKING:
+    from mmdit.apis import ReferringSegInferencer
+
+HOUR = 3600
+# Visitors who wait beyond these are told so.
+MAX_WAITING = 200
+# One question at a time: two at once would take twice the memory.
+ONE_AT_A_TIME = dict(concurrency_limit=1, concurrency_id='model')
+# Presses the link to the file once it is there.
+DOWNLOAD = '() => setTimeout(() => document.querySelector("#{}").click(), 300)'
+
+
+def build_page(
+    model: 'ReferringSegInferencer', about: str, max_bytes: int = MAX_BYTES
+) -> gr.Blocks:
+    """Return the page of a model.
+
+    Args:
+        model: Who answers.
+        about: What the page says about the model.
+        max_bytes: Memory that all visitors' pictures and answers may take.
+    """
+    store, examples = SessionStore(max_bytes), draw_examples()
+    trains_points = bool(model.model.train_points)
+    with _blocks() as page:
+        parts = lay_out(examples, model.threshold, about, trains_points)
+        # The state is a key, so that the store alone bounds the memory.
+        key = gr.State(None, time_to_live=HOUR, delete_callback=store.drop)
+        _connect(Handlers(model, store, examples), parts, key)
+    return page.queue(max_size=MAX_WAITING, api_open=False)
+
+
+def explain(sentences: str) -> gr.Blocks:
+    """Return a page that says why there is no model, and what to do."""
+    with _blocks() as page:
+        lay_out_explanation(sentences)
+    return page
+
+
+def _blocks() -> gr.Blocks:
+    return gr.Blocks(
+        title='mmdit', analytics_enabled=False, delete_cache=(HOUR, HOUR)
+    )
+
+
+def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
+    """Say what happens when."""
+    picture, legend, points = parts.picture, parts.legend, parts.points
+    show: dict[str, Any] = dict(
+        fn=do.show,
+        inputs=[key, parts.threshold, legend],
+        outputs=[picture, legend, parts.results],
+        show_progress='hidden',
+    )
+    waits: dict[str, Any] = dict(
+        show_progress='minimal', show_progress_on=picture
+    )
+    asks: dict[str, Any] = waits | ONE_AT_A_TIME
+    ask: dict[str, Any] = dict(fn=do.ask, inputs=[key, parts.text], **asks)
+
+    opened = picture.upload(
+        do.open, [picture, key], key, preprocess=False, **waits
+    )
+    opened.success(**show)
+    opened.failure(lambda: (None, None), None, [picture, key])
+    picture.clear(do.close, key, key).then(**show)
+    sampled = parts.gallery.select(
+        do.open_example, key, [key, parts.text], **waits
+    )
+    sampled.success(**ask).success(**show)
+    gr.on([parts.find.click, parts.text.submit], **ask).success(**show)
+    parts.threshold.change(**show, trigger_mode='always_last')
+    legend.input(**show)
+
+    place: list = [key, legend, points.label]
+    clicks: dict[str, Any] = dict(trigger_mode='multiple', **asks)
+    picture.select(do.click, place, **clicks).success(**show)
+    points.add.click(
+        do.type_point, [*place, points.x, points.y], **clicks
+    ).success(**show)
+    points.undo.click(do.undo, place[:2], **clicks).success(**show)
+    points.clear.click(do.clear_points, place[:2], **clicks).success(**show)
+
+    for make, part in (
+        (do.save_masks, parts.masks),
+        (do.save_coco, parts.coco),
+    ):
+        part.button.click(
+            make, [key, parts.threshold], part.link, show_progress='hidden'
+        ).success(None, js=DOWNLOAD.format(part.link.elem_id))
+
+
+__all__ = ['build_page', 'explain']

@@ -1,0 +1,47 @@
+"""A small model, and what a visitor has asked it about a picture."""
+
+import cv2
+import numpy as np
+import pytest
+from small_models import make_config, save_weights
+
+from mmdit.apis import ReferringSegInferencer
+from mmdit.web.session import ask, open_picture
+
+
+class CountingInferencer(ReferringSegInferencer):
+    """An inferencer that remembers the expressions it was asked."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.asked = []
+
+    def __call__(self, images, expressions=None, **kwargs):
+        self.asked.append(list(expressions))
+        return super().__call__(images, expressions, **kwargs)
+
+
+@pytest.fixture
+def model(tiny_segmentor, tiny_refer, tmp_path):
+    """A model with random weights that answers in some way."""
+    config = make_config(tiny_segmentor, tiny_refer)
+    weights = save_weights(config, tmp_path / 'weights.pth')
+    return CountingInferencer(config, weights, 'cpu', show_progress=False)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """The path of a picture of 40 x 60 pixels (height x width)."""
+    path = tmp_path / 'picture.png'
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 6, 3), np.uint8)
+    assert cv2.imwrite(str(path), pixels.repeat(8, 0).repeat(10, 1))
+    return str(path)
+
+
+@pytest.fixture
+def session(picture, model):
+    """Two answers about a picture."""
+    opened = open_picture(picture, 'photo.png')
+    answered = ask(opened, 'the red circle\nblue', model)
+    model.asked.clear()
+    return answered

@@ -1,0 +1,64 @@
+"""Masks and points as pixels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mmdit.web
+from mmdit.web.canvas import INSIDE, PALETTE, canvas_scale, draw
+from mmdit.web.session import MAX_EXPRESSIONS, Answer, Session
+
+SIZE = (40, 60)
+
+
+@pytest.fixture
+def halves():
+    """A grey picture whose left half is 'left', the right half 'right'."""
+    left = np.zeros(SIZE, np.float32)
+    left[:, :30] = 0.8
+    answers = (Answer('left', left, ()), Answer('right', 0.8 - left, ()))
+    return Session('a', np.full((*SIZE, 3), 128, np.uint8), answers)
+
+
+def test_each_mask_has_its_colour_where_it_is(halves):
+    canvas = draw(halves, 0.5).astype(int)
+    assert canvas.shape == (480, 720, 3)
+    for column, colour in ((180, PALETTE[0]), (540, PALETTE[1])):
+        got = canvas[240, column] - 128
+        assert (np.sign(got) == np.sign(np.array(colour) - 128)).all()
+
+
+def test_above_the_threshold_nothing_is_drawn(halves):
+    assert (draw(halves, 0.9) == 128).all()
+
+
+def test_the_selected_mask_stands_out(halves):
+    plain, selected = draw(halves, 0.5), draw(halves, 0.5, 'left')
+    colour = np.array(PALETTE[0])
+    far, near = (abs(c[240, 180] - colour).sum() for c in (plain, selected))
+    assert near < far
+    assert (plain[240, 540] == selected[240, 540]).all()
+
+
+def test_points_of_the_selected_one_are_drawn(halves):
+    answer = Answer('left', halves.answers[0].probabilities, (), ((10, 5, 1),))
+    session = Session('a', halves.pixels, (answer,))
+    # Beside the plus, within the disc.
+    assert tuple(draw(session, 0.5, 'left')[55, 125]) == INSIDE
+    assert tuple(draw(session, 0.5)[55, 125]) != INSIDE
+
+
+def test_small_pictures_grow_and_large_ones_shrink():
+    assert canvas_scale((36, 72)) == 10
+    assert canvas_scale((1000, 1000)) == 1
+    assert canvas_scale((1440, 2880)) == 0.5
+    large = Session('a', np.zeros((1, 4000, 3), np.uint8))
+    assert draw(large, 0.5).shape == (1, 1440, 3)
+
+
+def test_there_is_a_colour_for_each_expression_here_and_in_the_style():
+    assert len(set(PALETTE)) == len(PALETTE) == MAX_EXPRESSIONS
+    style = Path(mmdit.web.__file__).with_name('style.css').read_text()
+    for i, colour in enumerate(PALETTE, 1):
+        assert f':nth-child({i}) {{ --mask: rgb{colour}; }}' in style
