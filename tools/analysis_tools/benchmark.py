@@ -15,7 +15,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -105,20 +105,19 @@ def make_cases(args: argparse.Namespace) -> Iterator[tuple[Setting, Case]]:
     """Go through what the command line asks for."""
     for arch in args.archs:
         for batch, size in args.inputs:
-            for name in args.dtypes:
-                for direction in args.passes:
-                    setting = Setting(
-                        arch,
-                        batch,
-                        size,
-                        getattr(torch, name),
-                        direction == 'backward',
-                        torch.device(args.device),
-                    )
-                    for group in args.groups:
-                        case = make_case(group, setting)
-                        if case is not None:
-                            yield setting, case
+            for direction in args.passes:
+                setting = Setting(
+                    arch,
+                    batch,
+                    size,
+                    tuple(getattr(torch, name) for name in args.dtypes),
+                    direction == 'backward',
+                    torch.device(args.device),
+                )
+                for group in args.groups:
+                    case = make_case(group, setting)
+                    if case is not None:
+                        yield setting, case
 
 
 def make_case(group: str, setting: Setting) -> Case | None:
@@ -133,44 +132,42 @@ def make_case(group: str, setting: Setting) -> Case | None:
 
 def measure(case: Case, setting: Setting, repeats: int) -> list[dict]:
     """Measure the contenders of a case in turns."""
-    device = setting.device
-    peaks, outputs = {}, {}
-    # First alone, for its peak of memory and its output.
-    for name, make in case.make.items():
-        job = make()
-        forget(device)
+    jobs, peaks, outputs = [], [], []
+    for contender in case.contenders:
+        job = contender.make()
         job()  # caches and lazy initialisation
-        peaks[name] = peak_memory(job, device)
-        outputs[name] = job().float().cpu()
-        del job
-        forget(device)
-    jobs = {name: make() for name, make in case.make.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
-    rates = []
-    for job in jobs.values():
-        job()
+        peak, output = peak_memory(job, setting.device)
+        jobs.append(job)
+        peaks.append(peak)
+        outputs.append(output.float().cpu())
+    seconds: list[list[float]] = [[] for _ in jobs]
+    rates: dict[torch.dtype, list[float]] = {
+        contender.dtype: [] for contender in case.contenders
+    }
     for _ in range(repeats):
-        rates.append(matmul_rate(setting))
-        for name, job in jobs.items():
-            seconds[name].append(timed(job, device))
-    first, *_ = case.make
-    rate = statistics.median(rates)
+        for dtype, measured in rates.items():
+            measured.append(matmul_rate(setting, dtype))
+        for job, measured in zip(jobs, seconds, strict=True):
+            measured.append(timed(job, setting.device))
+    medians = [statistics.median(measured) for measured in seconds]
     rows = []
-    for name in case.make:
-        median = statistics.median(seconds[name])
-        difference = (outputs[name] - outputs[first]).abs().max().item()
+    for i, contender in enumerate(case.contenders):
+        rate = statistics.median(rates[contender.dtype])
+        same = case.equal and contender.dtype == case.contenders[0].dtype
+        difference = (outputs[i] - outputs[0]).abs().max().item()
         rows.append(
             dict(
                 case=case.title,
                 **case.facts,
-                contender=name,
-                seconds=seconds[name],
-                median=median,
-                ratio=statistics.median(seconds[first]) / median,
-                peak_mib=peaks[name] / MIB,
+                contender=contender.name,
+                dtype=str(contender.dtype).removeprefix('torch.'),
+                seconds=seconds[i],
+                median=medians[i],
+                ratio=medians[0] / medians[i],
+                peak_mib=peaks[i] / MIB,
                 matmul_gflops=rate / 1e9,
-                share=case.flops and case.flops / median / rate,
-                difference=difference if case.equal else None,
+                share=case.flops and case.flops / medians[i] / rate,
+                difference=difference if same else None,
             )
         )
     return rows
@@ -191,11 +188,11 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def matmul_rate(setting: Setting) -> float:
+def matmul_rate(setting: Setting, dtype: torch.dtype) -> float:
     """Measure the FLOP/s of a product as large as those of an MLP."""
     rows = setting.batch * (setting.size // 16) ** 2
     width = 768
-    options = dict(device=setting.device, dtype=setting.dtype)
+    options = dict(device=setting.device, dtype=dtype)
     left = torch.randn(rows, width, **options)
     right = torch.randn(width, 4 * width, **options)
     out = torch.empty(rows, 4 * width, **options)
@@ -218,8 +215,8 @@ def forget(device: torch.device) -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def peak_memory(job: Callable[[], object], device: torch.device) -> float:
-    """Return the bytes that a job takes beyond what was in use before.
+def peak_memory(job: Job, device: torch.device) -> tuple[float, Tensor]:
+    """Return the bytes that a job takes beyond those in use, and its output.
 
     On a CPU that is the kernel's count of resident pages, on Linux only.
     """
@@ -227,14 +224,14 @@ def peak_memory(job: Callable[[], object], device: torch.device) -> float:
     if device.type == 'cuda':
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        job()
-        return torch.cuda.max_memory_allocated(device) - before
+        out = job()
+        return torch.cuda.max_memory_allocated(device) - before, out
     if platform.system() != 'Linux':
-        return float('nan')
+        return float('nan'), job()
     Path('/proc/self/clear_refs').write_text('5')
     before = resident('VmRSS')
-    job()
-    return resident('VmHWM') - before
+    out = job()
+    return resident('VmHWM') - before, out
 
 
 def resident(field: str) -> int:
@@ -271,16 +268,18 @@ def show(rows: list[dict], console: Console) -> None:
     head = rows[0]
     table = Table(
         title=f'{head["case"]}\nViT-{head["arch"]}, {head["batch"]} x '
-        f'{head["size"]} px, {head["dtype"]}, {head["measured"]}',
+        f'{head["size"]} px, {head["measured"]}',
         title_justify='left',
     )
-    columns = ('median', 'ratio', 'of matmul rate', 'peak memory', 'max diff')
-    table.add_column('')
+    columns = ('median', 'ratio', 'of products', 'peak memory', 'max diff')
+    table.add_column('', no_wrap=True)
+    table.add_column('', no_wrap=True)
     for column in columns:
-        table.add_column(column, justify='right')
+        table.add_column(column, justify='right', no_wrap=True)
     for row in rows:
         table.add_row(
             row['contender'],
+            row['dtype'],
             f'{row["median"]:.3f} s',
             f'{row["ratio"]:.2f}x',
             f'{row["share"]:.0%}' if row['share'] else '-',
@@ -288,7 +287,9 @@ def show(rows: list[dict], console: Console) -> None:
             '-' if row['difference'] is None else f'{row["difference"]:.1e}',
         )
     console.print(table)
-    console.print(f'products: {head["matmul_gflops"]:.0f} GFLOP/s\n')
+    rates = {row['dtype']: f'{row["matmul_gflops"]:.0f}' for row in rows}
+    said = ', '.join(f'{rate} GFLOP/s in {t}' for t, rate in rates.items())
+    console.print(f'matrix products: {said}\n')
 
 
 def plot(rows: list[dict], path: Path) -> None:
@@ -314,8 +315,8 @@ def plot(rows: list[dict], path: Path) -> None:
         fontsize=8,
     )
     names = [
-        f'{row["contender"]}  |  {row["measured"]}, {row["batch"]} x '
-        f'{row["size"]} px, {row["dtype"]}'
+        f'{row["contender"]}, {row["dtype"]}  |  {row["measured"]}, '
+        f'{row["batch"]} x {row["size"]} px'
         for row in rows
     ]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
@@ -331,6 +332,7 @@ def main() -> None:
     """Measure all cases, printing and writing each when it is done."""
     args = parse_args()
     console = Console()
+    console.width = max(console.width, 96)  # as wide as the tables
     report: dict = dict(machine=machine(args.device), rows=[])
     console.print(', '.join(f'{k} {v}' for k, v in report['machine'].items()))
     args.out.parent.mkdir(parents=True, exist_ok=True)

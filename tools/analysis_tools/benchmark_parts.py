@@ -7,6 +7,7 @@ contender is a function without arguments that returns its output.
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,20 +28,34 @@ Job = Callable[[], Tensor]
 
 
 @dataclass
+class Contender:
+    """Someone who does a job.
+
+    Attributes:
+        name: What the tables call it.
+        dtype: What it computes in.
+        make: Builds its model and returns the job.
+    """
+
+    name: str
+    dtype: torch.dtype
+    make: Callable[[], Job]
+
+
+@dataclass
 class Case:
-    """One job, and who does it.
+    """One job, and who does it; the first is what the others are held to.
 
     Attributes:
         title: What is measured.
-        make: Name of each contender -> a function that builds its job, so
-            that only one model is in memory while its peak is measured.
-        flops: FLOPs of the job by formula; None where the contenders' differ.
+        contenders: Who does it.
+        flops: FLOPs of the job by formula; None where they were not counted.
         equal: Whether all outputs must be the same within rounding.
-        facts: What else identifies the case: arch, size, batch, dtype, pass.
+        facts: What else identifies the case: arch, batch, size, direction.
     """
 
     title: str
-    make: dict[str, Callable[[], Job]]
+    contenders: list[Contender]
     flops: float | None = None
     equal: bool = True
     facts: dict = field(default_factory=dict)
@@ -53,7 +68,7 @@ class Setting:
     arch: str
     batch: int
     size: int
-    dtype: torch.dtype
+    dtypes: tuple[torch.dtype, ...]
     backward: bool
     device: torch.device
 
@@ -64,7 +79,6 @@ class Setting:
             arch=self.arch,
             batch=self.batch,
             size=self.size,
-            dtype=str(self.dtype).removeprefix('torch.'),
             measured='forward + backward' if self.backward else 'forward',
         )
 
@@ -83,88 +97,80 @@ class Setting:
 
 def text_case(setting: Setting) -> Case:
     """L-DIT's encoder over all tokens: ours against the plain formula."""
+    injector = dict(type='LayerwiseProjection', dropout=0.0)
 
-    def make(backend: str, dtype: torch.dtype) -> Callable[[], Job]:
-        def build() -> Job:
-            model = build_sam_vit(
-                setting,
-                text_injector=dict(type='LayerwiseProjection', dropout=0.0),
-                attention_backend=backend,
-            )
-            text = setting.text()
-            return make_job(
-                setting, model, dtype, lambda m, x, t: m(x, t)[0], text
-            )
-
-        return build
-
-    makers = {'plain, float32': make('reference', torch.float32)}
-    if setting.dtype != torch.float32:
-        makers[f'plain, {setting.facts["dtype"]}'] = make(
-            'reference', setting.dtype
+    def make(backend: str, dtype: torch.dtype) -> Job:
+        model = build_sam_vit(
+            setting, text_injector=injector, attention_backend=backend
         )
-    makers['mmdit'] = make('auto', setting.dtype)
+        text = setting.text()
+        return make_job(setting, model, dtype, lambda m, *x: m(*x)[0], text)
+
     return Case(
         'text in every block, all tokens',
-        makers,
-        encoder_flops(setting, dict(type='LayerwiseProjection')),
-        setting.dtype == torch.float32,
-        setting.facts,
-    )
-
-
-def sam_case(setting: Setting, windowed: bool) -> Case:
-    """SAM's own encoder without text, of three packages."""
-    attention = 'windowed' if windowed else 'all'
-
-    def ours() -> Job:
-        model = build_sam_vit(setting, attention=attention)
-        return make_job(setting, model, setting.dtype, lambda m, x: m(x)[0])
-
-    def metas() -> Job:
-        model = build_segment_anything(setting, windowed)
-        return make_job(setting, model, setting.dtype, lambda m, x: m(x))
-
-    def hugging_faces() -> Job:
-        model = build_transformers(setting, windowed)
-        return make_job(
-            setting,
-            model,
-            setting.dtype,
-            lambda m, x: m(x).last_hidden_state,
-        )
-
-    return Case(
-        "SAM without text, SAM's windows"
-        if windowed
-        else 'SAM without text, all tokens',
-        {
-            'segment_anything': metas,
-            'transformers, SDPA': hugging_faces,
-            'mmdit': ours,
-        },
-        encoder_flops(setting, None, attention),
-        setting.dtype == torch.float32,
-        setting.facts,
+        against_plain(setting, make),
+        encoder_flops(setting, injector),
+        facts=setting.facts,
     )
 
 
 def step_case(setting: Setting) -> Case:
     """A training step of the whole model: BERT-base, L-DIT, head, Adam."""
 
-    def make(backend: str, dtype: torch.dtype) -> Callable[[], Job]:
-        return lambda: training_step(setting, backend, dtype)
+    def make(backend: str, dtype: torch.dtype) -> Job:
+        return training_step(setting, backend, dtype)
 
-    facts = dict(setting.facts, measured='training step')
     return Case(
         'training step of L-DIT with BERT-base',
-        {
-            'plain, float32': make('reference', torch.float32),
-            'mmdit': make('auto', setting.dtype),
-        },
+        against_plain(setting, make),
         # The loss is no output to compare: dropout draws anew each time.
         equal=False,
-        facts=facts,
+        facts=dict(setting.facts, measured='training step'),
+    )
+
+
+def against_plain(
+    setting: Setting, make: Callable[[str, torch.dtype], Job]
+) -> list[Contender]:
+    """Return the plain backend in float32, and ours in every type."""
+    plain = partial(make, 'reference', torch.float32)
+    return [
+        Contender('plain', torch.float32, plain),
+        *(
+            Contender('mmdit', t, partial(make, 'auto', t))
+            for t in setting.dtypes
+        ),
+    ]
+
+
+def sam_case(setting: Setting, windowed: bool) -> Case:
+    """SAM's own encoder without text, of three packages."""
+
+    def ours(dtype: torch.dtype) -> Job:
+        model = build_plain_sam(setting, windowed)
+        return make_job(setting, model, dtype, lambda m, x: m(x)[0])
+
+    def metas() -> Job:
+        model = build_segment_anything(setting, windowed)
+        return make_job(setting, model, torch.float32, lambda m, x: m(x))
+
+    def hugging_faces() -> Job:
+        model = build_transformers(setting, windowed)
+        return make_job(
+            setting, model, torch.float32, lambda m, x: m(x).last_hidden_state
+        )
+
+    return Case(
+        "SAM without text, SAM's windows"
+        if windowed
+        else 'SAM without text, all tokens',
+        [
+            Contender('segment_anything', torch.float32, metas),
+            Contender('transformers, SDPA', torch.float32, hugging_faces),
+            *(Contender('mmdit', t, partial(ours, t)) for t in setting.dtypes),
+        ],
+        encoder_flops(setting, None, 'windowed' if windowed else 'all'),
+        facts=setting.facts,
     )
 
 
@@ -217,15 +223,16 @@ def build_sam_vit(setting: Setting, **options: object) -> nn.Module:
     return model
 
 
-def shared_weights(setting: Setting) -> dict[str, Tensor]:
-    """Return the weights of a plain encoder, the same each time."""
-    return build_sam_vit(setting).state_dict()
+def build_plain_sam(setting: Setting, windowed: bool) -> nn.Module:
+    """Build our encoder without text, the same each time."""
+    if windowed:
+        return build_sam_vit(setting, attention='windowed')
+    # No windows, no small relative tables: those that Meta's class has then.
+    return build_sam_vit(setting, window_size=0)
 
 
 def build_segment_anything(setting: Setting, windowed: bool) -> nn.Module:
     """Build Meta's encoder with our weights."""
-    from functools import partial
-
     from segment_anything.modeling import ImageEncoderViT
 
     arch = ARCHS[setting.arch]
@@ -240,7 +247,9 @@ def build_segment_anything(setting: Setting, windowed: bool) -> nn.Module:
         window_size=14,
         global_attn_indexes=tuple(blocks),
     )
-    return load_resized(model, shared_weights(setting), setting)
+    return load_resized(
+        model, build_plain_sam(setting, windowed).state_dict(), setting
+    )
 
 
 def build_transformers(setting: Setting, windowed: bool) -> nn.Module:
@@ -258,7 +267,7 @@ def build_transformers(setting: Setting, windowed: bool) -> nn.Module:
         image_size=setting.size,
         attn_implementation='sdpa',
     )
-    weights = shared_weights(setting)
+    weights = build_plain_sam(setting, windowed).state_dict()
     renamed = rename(
         {f'backbone.{key}': value for key, value in weights.items()},
         TO_HF_SAM_PREFIXES,
@@ -345,6 +354,8 @@ def training_step(setting: Setting, backend: str, dtype: torch.dtype) -> Job:
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
 
+    from mmdit.engine.amp import BFloat16OptimWrapper
+
     with tempfile.TemporaryDirectory() as folder:
         model = build_segmentor(setting, backend, folder)
     model = model.to(setting.device).train()
@@ -356,11 +367,12 @@ def training_step(setting: Setting, backend: str, dtype: torch.dtype) -> Job:
         fused=True,
     )
     options = dict(optimizer=optimizer, clip_grad=dict(max_norm=0.15))
-    wrapper = (
-        OptimWrapper(**options)
-        if dtype == torch.float32
-        else AmpOptimWrapper(**options, dtype=dtype)
-    )
+    wrappers = {
+        torch.float32: OptimWrapper,
+        torch.bfloat16: BFloat16OptimWrapper,
+        torch.float16: partial(AmpOptimWrapper, dtype='float16'),
+    }
+    wrapper = wrappers[dtype](**options)
     samples, shape = [], (setting.size, setting.size)
     for _ in range(setting.batch):
         sample = SegDataSample(

@@ -47,10 +47,12 @@ def position_codes(
     height: int, width: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Return one-hot codes of row and column of each key, (N, H + W)."""
-    index = torch.arange(height * width, device=device)
+    # Not F.one_hot, for each size of which torch.compile starts anew.
+    index = torch.arange(height * width, device=device)[:, None]
+    rows = torch.arange(height, device=device)
+    columns = torch.arange(width, device=device)
     return torch.cat(
-        [F.one_hot(index // width, height), F.one_hot(index % width, width)],
-        dim=-1,
+        [index // width == rows, index % width == columns], dim=-1
     ).to(dtype)
 
 

@@ -1,0 +1,95 @@
+"""torch.compile takes the encoder as one graph."""
+
+import pytest
+import torch
+
+from mmdit.registry import MODELS
+
+NATIVE = (32, 32)
+
+
+def build(injector, attention='all'):
+    torch.manual_seed(0)
+    options = {}
+    if injector is not None:
+        options = dict(text_injector=dict(type=injector), text_dims=16)
+    model = MODELS.build(
+        dict(
+            type='mmdit.SAMViT',
+            arch=dict(embed_dims=16, depth=2, num_heads=2, global_blocks=(1,)),
+            patch_size=4,
+            pretrain_size=NATIVE[0],
+            window_size=3,
+            attention=attention,
+            **options,
+        )
+    ).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return model
+
+
+def compile_and_count(model, **options):
+    """Compile without generated code; count the graphs that are taken."""
+    torch.compiler.reset()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    # fullgraph: whatever would break the graph is an error.
+    compiled = torch.compile(model, backend=backend, fullgraph=True, **options)
+    return compiled, graphs
+
+
+def inputs(model, size):
+    images = torch.randn(2, 3, *size)
+    if model.text_injector is None:
+        return (images,)
+    mask = torch.arange(5) < torch.tensor([[3], [5]])
+    return images, torch.randn(2, 5, 16), mask
+
+
+@pytest.mark.parametrize('attention', ['all', 'windowed'])
+@pytest.mark.parametrize(
+    'injector',
+    [
+        None,
+        'LayerwiseProjection',
+        'LayerwiseToken',
+        'LayerwiseCrossAttention',
+        'LayerwiseCrossAttentionFFN',
+        'EndToEndProjection',
+        'EndToEndToken',
+    ],
+)
+def test_every_variant_is_one_graph(injector, attention):
+    model = build(injector, attention)
+    compiled, graphs = compile_and_count(model)
+    given = inputs(model, (24, 40))
+    torch.testing.assert_close(compiled(*given), model(*given))
+    assert len(graphs) == 1
+
+
+@pytest.mark.parametrize(('attention', 'most'), [('all', 1), ('windowed', 2)])
+def test_few_graphs_serve_all_sizes(attention, most):
+    model = build('EndToEndProjection', attention)
+    compiled, graphs = compile_and_count(model, dynamic=True)
+    for size in [(24, 40), (48, 28), (16, 24)]:
+        given = inputs(model, size)
+        torch.testing.assert_close(compiled(*given), model(*given))
+    assert len(graphs) <= most
+
+
+def test_with_checkpointing_it_is_one_graph_in_training():
+    model = build('LayerwiseProjection').train()
+    model.with_cp = True
+    model.text_injector.eval()  # no dropout: the same numbers twice
+    compiled, graphs = compile_and_count(model)
+    given = inputs(model, NATIVE)
+    out = compiled(*given)[0]
+    torch.testing.assert_close(out, model(*given)[0])
+    out.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert len(graphs) == 1
