@@ -267,6 +267,16 @@ def bert_dir(tmp_path_factory, vocab_file):
 @pytest.fixture
 def tiny_segmentor(vocab_file):
     """Config of a segmentor of a few thousand parameters, 32 px images."""
+    return make_tiny_segmentor(vocab_file)
+
+
+@pytest.fixture(scope='session')
+def shared_segmentor(vocab_file):
+    """The same, for what several tests share; to be left as it is."""
+    return make_tiny_segmentor(vocab_file)
+
+
+def make_tiny_segmentor(vocab_file):
     return dict(
         type='mmdit.ReferringSegmentor',
         data_preprocessor=dict(

@@ -44,6 +44,11 @@ COMMANDS = {
         'show where a model fails, or two models side by side, on one page',
         'results.json --out report.html',
     ),
+    'export': Command(
+        'tools/deployment/export.py',
+        'write a model as ONNX files, which run without torch',
+        'CONFIG CHECKPOINT --out exported --verify',
+    ),
     'convert': Command(
         'tools/model_converters/convert_checkpoint.py',
         "turn a checkpoint of SAM into mmdit's, or back",

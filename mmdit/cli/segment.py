@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 QUICKSTART = 'work_dirs/quickstart'
 
@@ -35,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--weights',
         help='checkpoint: file, directory or URL (default: the last one of '
         'the folder, or load_from of the config)',
+    )
+    parser.add_argument(
+        '--onnx',
+        metavar='DIR',
+        help='folder that tools/deployment/export.py wrote, to be run by ONNX '
+        'Runtime on the CPU, without torch, instead of --model',
     )
     parser.add_argument(
         '--out-dir',
@@ -67,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     standard error explains.
     """
     try:
-        if args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
+        if args.onnx is not None:
+            _refuse_beside_onnx(args)
+        elif args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
             raise FileNotFoundError(
                 f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, '
                 'or give --model and --weights'
@@ -85,12 +94,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _segment(args: argparse.Namespace) -> None:
-    """Ask the model and tell what it found."""
+def _refuse_beside_onnx(args: argparse.Namespace) -> None:
+    """Refuse options that an exported model would not heed."""
+    for name, given in (
+        ('--model', args.model != QUICKSTART),
+        ('--weights', args.weights is not None),
+        ('--device', args.device not in ('auto', 'cpu')),
+    ):
+        if given:
+            raise ValueError(
+                f'{name} has no effect on the model of --onnx; leave one out'
+            )
+
+
+def _load(args: argparse.Namespace) -> Any:
+    """Load whichever model is asked for."""
+    if args.onnx is not None:
+        from mmdit.export.runner import OnnxSegmenter
+
+        return OnnxSegmenter(args.onnx)
     from mmdit.apis import ReferringSegInferencer
 
-    inferencer = ReferringSegInferencer(args.model, args.weights, args.device)
-    results = inferencer(
+    return ReferringSegInferencer(args.model, args.weights, args.device)
+
+
+def _segment(args: argparse.Namespace) -> None:
+    """Ask the model and tell what it found."""
+    results = _load(args)(
         args.image,
         [args.expression, *args.expr],
         batch_size=args.batch_size,

@@ -1,0 +1,120 @@
+"""Write a folder that runs elsewhere: graphs, tokenizer and settings."""
+
+from pathlib import Path
+from typing import Any
+
+from mmcv.transforms import Resize
+from mmengine.registry import DefaultScope
+
+from mmdit.apis.pipeline import build_pipeline
+from mmdit.datasets.transforms import PackReferSegInputs
+
+from .modules import make_parts
+from .onnx import OPSET, check_onnx, save_onnx
+from .program import save_program, trace
+from .settings import TOKENIZER, Settings
+
+FORMATS = {'onnx': ('.onnx',), 'torch': ('.pt2',), 'both': ('.onnx', '.pt2')}
+
+
+def export_model(
+    model: Any,
+    cfg: Any,
+    folder: str | Path,
+    format: str = 'onnx',
+    opset: int = OPSET,
+) -> list[Path]:
+    """Write a model as files that run without its code.
+
+    ``text.*`` turns token ids into text, ``mask.*`` images and text into
+    masks; any number of expressions and any length of text up to
+    ``max_tokens``, images of the one size of the data preprocessor.
+
+    Args:
+        model: A :class:`ReferringSegmentor` with weights, in evaluation mode.
+        cfg: Its config, whose ``test_dataloader`` says how images enter.
+        folder: Where to write; files of an earlier export are replaced.
+        format: A key of ``FORMATS``.
+        opset: Version of ONNX's operators.
+
+    Returns:
+        The paths of what was written.
+    """
+    if format not in FORMATS:
+        raise ValueError(
+            f'unknown format {format!r}; known: {", ".join(FORMATS)}'
+        )
+    if '.onnx' in FORMATS[format]:
+        check_onnx(opset)
+    parts = make_parts(model)
+    settings = make_settings(model, cfg)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for part in parts:
+        program = trace(part)
+        for suffix in FORMATS[format]:
+            path = folder / f'{part.name}{suffix}'
+            if suffix == '.onnx':
+                save_onnx(part, program, path, opset)
+                settings.opset = opset
+            else:
+                save_program(program, path)
+            paths.append(path)
+    tokenizer = model.text_encoder.tokenizer.backend_tokenizer
+    tokenizer.save(str(folder / TOKENIZER))
+    settings.save(folder)
+    return paths
+
+
+def make_settings(model: Any, cfg: Any) -> Settings:
+    """Gather what a runner has to know.
+
+    Raises:
+        ValueError: The test pipeline does what no runner does.
+    """
+    with DefaultScope.overwrite_default_scope('mmdit'):
+        pipeline: Any = build_pipeline(cfg.test_dataloader.dataset)
+    steps = [
+        step
+        for step in pipeline.transforms
+        if not isinstance(step, PackReferSegInputs)
+    ]
+    if len(steps) > 1 or any(not _is_plain_resize(step) for step in steps):
+        names = ', '.join(type(step).__name__ for step in steps)
+        raise ValueError(
+            f'the test pipeline has {names}; an exported model knows one '
+            "Resize alone, with scale, backend='cv2' and "
+            "interpolation='bilinear'"
+        )
+    resize = steps[0] if steps else None
+    pre, head = model.data_preprocessor, model.decode_head
+    encoder = model.text_encoder
+    normalises = pre._enable_normalize
+    return Settings(
+        size=pre.size,
+        resize=resize.scale if resize else None,
+        keep_ratio=bool(resize and resize.keep_ratio),
+        mean=pre.mean.flatten().tolist() if normalises else None,
+        std=pre.std.flatten().tolist() if normalises else None,
+        bgr_to_rgb=pre._channel_conversion,
+        centred=pre.centred,
+        align_corners=head.align_corners,
+        threshold=float(head.threshold),
+        max_tokens=encoder.max_tokens,
+        pad_id=encoder.tokenizer.pad_token_id,
+        mask_padding=encoder.mask_padding,
+        batch_size=cfg.test_dataloader.batch_size,
+    )
+
+
+def _is_plain_resize(step: Any) -> bool:
+    """Tell whether a transform is what ``arrays.prepare`` does."""
+    return (
+        type(step) is Resize
+        and step.scale is not None
+        and (step.backend, step.interpolation) == ('cv2', 'bilinear')
+    )
+
+
+__all__ = ['FORMATS', 'export_model', 'make_settings']

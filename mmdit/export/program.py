@@ -1,0 +1,34 @@
+"""Write a part of a model as a program of ``torch.export``."""
+
+from pathlib import Path
+
+import torch
+from torch.export import ExportedProgram
+
+from .modules import Part, attention_backend
+
+# Numbers of 2 or more: PyTorch takes 0 and 1 for sizes that never vary.
+BATCH = 2
+
+
+def trace(part: Part, backend: str = 'folded') -> ExportedProgram:
+    """Trace a part for any batch and any length of text.
+
+    Args:
+        part: What to trace.
+        backend: How its attention is computed; see
+            :func:`mmdit.models.layers.attend`.
+    """
+    inputs = part.example(BATCH, max(2, part.max_tokens - 1))
+    with torch.no_grad(), attention_backend(part, backend):
+        return torch.export.export(
+            part, tuple(inputs.values()), dynamic_shapes=part.dynamic_shapes()
+        )
+
+
+def save_program(program: ExportedProgram, path: Path) -> None:
+    """Write a ``.pt2`` file, which ``torch.export.load`` reads."""
+    torch.export.save(program, path)
+
+
+__all__ = ['save_program', 'trace']

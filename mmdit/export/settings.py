@@ -1,0 +1,83 @@
+"""What a runner has to know beside the graphs: ``settings.json``.
+
+Nothing here needs torch.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+FILE = 'settings.json'
+TOKENIZER = 'tokenizer.json'
+
+
+@dataclass
+class Settings:
+    """How pixels and words become inputs, and outputs a mask.
+
+    Args:
+        size: Height and width of the padded input.
+        resize: Width and height to which MMCV's ``Resize`` of the test
+            pipeline brings an image, None where there is none.
+        keep_ratio: Whether it keeps the ratio of the sides: the image then
+            becomes as large as fits.
+        mean: Of each channel, None where images are not normalised.
+        std: Likewise.
+        bgr_to_rgb: Whether the model wants RGB.
+        centred: Whether padding surrounds the image; else it lies right and
+            below.
+        align_corners: How logits are resized.
+        threshold: A pixel belongs to a mask where its probability exceeds
+            this.
+        max_tokens: Length to which expressions are cut or padded.
+        pad_id: Token id of padding.
+        mask_padding: Whether the mask graph takes ``real``.
+        batch_size: Expressions at a time, where nobody says otherwise.
+        opset: Version of ONNX's operators; None without ONNX files.
+    """
+
+    size: tuple[int, int]
+    resize: tuple[int, int] | None
+    keep_ratio: bool
+    mean: list[float] | None
+    std: list[float] | None
+    bgr_to_rgb: bool
+    centred: bool
+    align_corners: bool
+    threshold: float
+    max_tokens: int
+    pad_id: int
+    mask_padding: bool
+    batch_size: int
+    opset: int | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write ``settings.json``."""
+        text = json.dumps(asdict(self), indent=2)
+        (folder / FILE).write_text(text + '\n', encoding='utf-8')
+
+
+def load_settings(folder: Path) -> Settings:
+    """Read ``settings.json``.
+
+    Raises:
+        FileNotFoundError: It is not there.
+        ValueError: It holds other keys.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{folder} holds no {FILE}; expected a folder that '
+            'tools/deployment/export.py wrote'
+        )
+    content = json.loads(path.read_text(encoding='utf-8'))
+    try:
+        return Settings(**content)
+    except TypeError as error:
+        raise ValueError(
+            f'{path} was written by another version of mmdit ({error}); '
+            'export the model again'
+        ) from error
+
+
+__all__ = ['TOKENIZER', 'Settings', 'load_settings']

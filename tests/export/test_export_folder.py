@@ -1,0 +1,42 @@
+"""What is refused, and what is written."""
+
+import pytest
+from exported_models import RESIZE, build_model, make_config
+
+from mmdit.export.folder import export_model, make_settings
+from mmdit.export.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    'steps',
+    [
+        ('ReferFlip',),
+        (RESIZE, RESIZE),
+        (dict(RESIZE, interpolation='nearest'),),
+        (dict(RESIZE, backend='pillow'),),
+        (dict(type='Resize', scale_factor=0.5),),
+    ],
+)
+def test_pipelines_that_no_runner_knows_are_refused(tiny_segmentor, steps):
+    model = build_model(tiny_segmentor)
+    with pytest.raises(ValueError, match='the test pipeline has'):
+        make_settings(model, make_config(tiny_segmentor, *steps))
+
+
+def test_settings_come_back(tiny_segmentor, tmp_path):
+    config = make_config(tiny_segmentor, RESIZE)
+    settings = make_settings(build_model(tiny_segmentor), config)
+    settings.save(tmp_path)
+    again = load_settings(tmp_path)
+    assert tuple(again.size) == (32, 32) and tuple(again.resize) == (32, 32)
+    assert again.keep_ratio and again.max_tokens == 8
+    assert again.mean == pytest.approx([123.675, 116.28, 103.53])
+
+
+def test_mistakes_are_explained(tiny_segmentor, tmp_path):
+    config = make_config(tiny_segmentor, RESIZE)
+    model = build_model(tiny_segmentor)
+    with pytest.raises(ValueError, match='known: onnx, torch, both'):
+        export_model(model, config, tmp_path, 'coreml')
+    with pytest.raises(ValueError, match='opset 11 is older than 18'):
+        export_model(model, config, tmp_path, opset=11)

@@ -1,0 +1,127 @@
+"""Time an exported model beside the model itself, on the CPU.
+
+    python tools/deployment/benchmark.py CONFIG --folder exported
+
+Weights are random, because they do not matter to the time. The forward pass
+of one image and one expression is timed, text encoder included, from token
+ids to logits.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
+
+from mmdit.engine.command_line import config_path
+from mmdit.export.check import open_file
+from mmdit.export.folder import export_model
+from mmdit.export.modules import Part, make_parts
+from mmdit.registry import MODELS
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'config', type=config_path, help='path of a config, or its name'
+    )
+    parser.add_argument(
+        '--folder',
+        type=Path,
+        required=True,
+        help='where the exported model is, or will be written',
+    )
+    parser.add_argument(
+        '--rounds',
+        type=int,
+        default=10,
+        help='how often each is timed (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config',
+    )
+    return parser.parse_args()
+
+
+def make_forward(parts: dict[str, Part], runs: Any) -> Callable[[], Any]:
+    """Return the forward pass of one image and one expression."""
+    words = parts['text'].example(1, parts['text'].max_tokens)
+    pixels = parts['mask'].example(1, 1)
+
+    def forward() -> Any:
+        (text,) = runs['text'](words)
+        inputs = dict(pixels, text=text)
+        if 'real' in inputs:
+            inputs['real'] = words['real'].bool()
+        return runs['mask'](inputs)
+
+    return forward
+
+
+def in_torch(part: Part) -> Callable:
+    """Return a part that takes inputs by name."""
+
+    def run(inputs: dict) -> tuple:
+        with torch.no_grad():
+            out = part(*inputs.values())
+        return out if isinstance(out, tuple) else (out,)
+
+    return run
+
+
+def time_rounds(forward: Callable[[], Any], rounds: int) -> list[float]:
+    """Return the seconds of each round, after two to warm up."""
+    seconds = []
+    for _ in range(rounds + 2):
+        begun = time.perf_counter()
+        forward()
+        seconds.append(time.perf_counter() - begun)
+    return seconds[2:]
+
+
+def main() -> None:
+    """Build, export unless that is done, and time."""
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options is not None:
+        cfg.merge_from_dict(args.cfg_options)
+    init_default_scope(cfg.get('default_scope', 'mmdit'))
+    model = MODELS.build(cfg.model).eval()
+    parts = {part.name: part for part in make_parts(model)}
+    files = {name: args.folder / f'{name}.onnx' for name in parts}
+    if not all(path.is_file() for path in files.values()):
+        export_model(model, cfg, args.folder)
+    sessions = {
+        name: open_file(part, files[name]) for name, part in parts.items()
+    }
+    own = {name: in_torch(part) for name, part in parts.items()}
+    print(f'{args.config.stem}, {torch.get_num_threads()} threads')
+    medians = []
+    # One after the other: threads of ONNX Runtime stay busy for a while
+    # after a call, waiting for the next, and torch would feel it.
+    for name, runs in (
+        (f'torch {torch.__version__}', own),
+        (f'ONNX Runtime {onnxruntime.__version__}', sessions),
+    ):
+        values = time_rounds(make_forward(parts, runs), args.rounds)
+        medians.append(statistics.median(values))
+        print(
+            f'{name}: median {medians[-1] * 1e3:.1f} ms of {len(values)}, '
+            f'{min(values) * 1e3:.1f} to {max(values) * 1e3:.1f}'
+        )
+    print(f'ratio: {medians[0] / medians[1]:.2f}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,98 @@
+"""Write a trained model as ONNX or as programs of ``torch.export``.
+
+    python tools/deployment/export.py CONFIG CHECKPOINT --out exported \
+        --verify
+
+``docs/export.md`` says what is written, and how to run it.
+"""
+
+import argparse
+import sys
+
+from mmdit.apis.inferencer import ReferringSegInferencer
+from mmdit.export.check import largest_differences, open_file
+from mmdit.export.folder import FORMATS, export_model
+from mmdit.export.modules import make_parts
+from mmdit.export.onnx import OPSET
+
+# Of probabilities, and of the text.
+TOLERANCE = 1e-4
+CHECKED = ('text', 'probabilities')
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog='Exit status: 0 written, and equal where it was compared; 1 '
+        'not; 2 wrong arguments.',
+    )
+    parser.add_argument(
+        'config',
+        help='path of a config, name of one that comes with mmdit, or folder '
+        'that tools/train.py wrote',
+    )
+    parser.add_argument(
+        'checkpoint',
+        nargs='?',
+        help='weights, of any kind in docs/checkpoints.md (default: those '
+        'that belong to the config)',
+    )
+    parser.add_argument('--out', required=True, help='folder to write')
+    parser.add_argument(
+        '--format',
+        default='onnx',
+        choices=FORMATS,
+        help='ONNX, torch.export (.pt2) or both (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--opset',
+        type=int,
+        default=OPSET,
+        help="version of ONNX's operators (default: %(default)s)",
+    )
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='run what was written beside the model, print the largest '
+        f'differences, and fail if one exceeds {TOLERANCE:g}',
+    )
+    return parser.parse_args()
+
+
+def export(args: argparse.Namespace) -> bool:
+    """Write, report, and compare; return whether all is equal."""
+    inferencer = ReferringSegInferencer(args.config, args.checkpoint, 'cpu')
+    model = inferencer.model
+    paths = export_model(
+        model, inferencer.cfg, args.out, args.format, args.opset
+    )
+    parts = {part.name: part for part in make_parts(model)}
+    equal = True
+    for path in paths:
+        line = f'{path}: {path.stat().st_size / 1e6:.1f} MB'
+        if path.suffix == '.onnx':
+            line += f', opset {args.opset}'
+        if args.verify:
+            part = parts[path.stem]
+            found = largest_differences(part, open_file(part, path))
+            line += ''.join(f', {k} {v:.1e}' for k, v in found.items())
+            equal &= all(found.get(k, 0) <= TOLERANCE for k in CHECKED)
+        print(line)
+    return equal
+
+
+def main() -> int:
+    """Export, or say in one line what is wrong."""
+    args = parse_args()
+    try:
+        equal = export(args)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        sys.exit(f'error: {error}')
+    if not equal:
+        sys.exit(f'error: a difference exceeds {TOLERANCE:g}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
