@@ -28,6 +28,7 @@ def load_config(
             - the path of a config;
             - a folder that ``tools/train.py`` wrote: its config, and its last
               checkpoint;
+            - a folder that ``mmdit.hub.save_pretrained`` wrote;
             - a name of the model zoo, which is that of its config without
               ``.py``; weights where the zoo lists them;
             - a config.
@@ -46,6 +47,11 @@ def load_config(
         )
     path, weights = Path(model), None
     if path.is_dir():
+        # It imports this module.
+        from mmdit.hub.folder import is_model_folder, load_folder
+
+        if is_model_folder(path):
+            return load_folder(path)
         path, weights = _read_work_dir(path)
     elif not path.is_file():
         path = resolve_config(model)

@@ -116,7 +116,7 @@ def build_pipeline(dataset: Any) -> Callable[[dict], dict]:
     Returns:
         What turns an item with ``img`` into ``inputs`` and ``data_samples``.
     """
-    steps = [TRANSFORMS.build(step) for step in _find_pipeline(dataset)]
+    steps = [TRANSFORMS.build(step) for step in find_pipeline(dataset)]
     return Compose(
         [
             PackReferSegInputs(('img_path', 'ori_shape', 'img_shape'))
@@ -139,7 +139,7 @@ def make_picture(
     return Picture(name, pixels, packed['inputs'], packed['data_samples'])
 
 
-def _find_pipeline(dataset: Any) -> list[dict]:
+def find_pipeline(dataset: Any) -> list[dict]:
     """Return the pipeline of a data set's config, wrapped or not."""
     while 'pipeline' not in dataset:
         inner = dataset.get('dataset') or dataset.get('datasets', [None])[0]

@@ -1,0 +1,147 @@
+"""Write a model as a folder, and read it back."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmdit.apis.models import load_weights
+from mmdit.checkpoints.writing import write_file
+from mmdit.registry import MODELS
+
+from .card import write_card
+from .config import FILE, make_config, read_config, write_config
+
+WEIGHTS = 'model.safetensors'
+TEXT_ENCODER = 'text_encoder'
+
+
+def save_pretrained(
+    model: Any,
+    cfg: Any,
+    folder: str | Path,
+    *,
+    license: str | None = None,
+    tags: Sequence[str] = (),
+    base_model: str | None = None,
+    measured: Mapping[str, Sequence[dict]] | None = None,
+) -> Path:
+    """Write a model as a folder that is complete in itself.
+
+    ``config.json`` (model and test pipeline), ``model.safetensors``,
+    ``text_encoder/`` (BERT's config and tokenizer) and ``README.md``. The
+    folder may be moved anywhere; loading it runs none of its contents.
+
+    Args:
+        model: A :class:`ReferringSegmentor`.
+        cfg: Its config.
+        folder: Where to write; its name is that of the model.
+        license: As of :func:`write_card`, like all that follow.
+        tags: Likewise.
+        base_model: Likewise.
+        measured: Likewise.
+
+    Returns:
+        The folder.
+
+    Raises:
+        FileExistsError: The folder is not empty.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f'{folder} is not empty; give a new one')
+    content = make_config(cfg)
+    folder.mkdir(parents=True, exist_ok=True)
+    if model.text_encoder is not None:
+        content['model']['text_encoder'] = _save_text_encoder(
+            content['model']['text_encoder'], model.text_encoder, folder
+        )
+    write_config(content, folder)
+    write_file(folder / WEIGHTS, model.state_dict(), None)
+    write_card(folder, license, tags, base_model, measured)
+    return folder
+
+
+def from_pretrained(source: str | Path, device: str = 'cpu') -> Any:
+    """Load a model that :func:`save_pretrained` wrote.
+
+    Args:
+        source: Its folder, or its name on the Hugging Face hub.
+        device: Where to put it.
+
+    Returns:
+        The model in evaluation mode; ``model.cfg`` is its config.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        from .sharing import download
+
+        folder = download(str(source))
+    cfg, weights = load_folder(folder)
+    with DefaultScope.overwrite_default_scope('mmdit'):
+        model = MODELS.build(cfg.model)
+    load_weights(model, cfg, weights)
+    model.cfg = cfg
+    return model.to(device).eval()
+
+
+def is_model_folder(folder: Path) -> bool:
+    """Tell whether :func:`save_pretrained` wrote a folder."""
+    return (folder / FILE).is_file() and (folder / WEIGHTS).is_file()
+
+
+def load_folder(folder: Path) -> tuple[Config, str]:
+    """Return config and weights of a folder.
+
+    Raises:
+        FileNotFoundError: A part of it is not there.
+        ValueError: It names files outside, or what is not registered.
+    """
+    if not is_model_folder(folder):
+        raise FileNotFoundError(
+            f'{folder} holds no {FILE} with {WEIGHTS}; expected a folder that '
+            'mmdit.hub.save_pretrained wrote'
+        )
+    cfg = read_config(folder)
+    encoder = cfg.model.get('text_encoder')
+    if encoder is not None:
+        if encoder.get('pretrained') != TEXT_ENCODER:
+            raise ValueError(
+                f'{folder / FILE}: pretrained of text_encoder is '
+                f'{encoder.get("pretrained")!r}, expected {TEXT_ENCODER!r}, '
+                'the folder beside it'
+            )
+        inner = folder / TEXT_ENCODER
+        if not (inner / 'config.json').is_file():
+            raise FileNotFoundError(f'{inner} holds no config.json')
+        encoder.pretrained = str(inner)
+    return cfg, str(folder / WEIGHTS)
+
+
+def _save_text_encoder(config: dict, encoder: Any, folder: Path) -> dict:
+    """Write BERT's config and tokenizer; return the encoder's new config."""
+    from mmdit.models.text_encoders import BertTextEncoder
+
+    if not isinstance(encoder, BertTextEncoder):
+        raise TypeError(
+            f'cannot save a text encoder of type {type(encoder).__name__}; '
+            'expected a BertTextEncoder'
+        )
+    encoder.bert.config.save_pretrained(folder / TEXT_ENCODER)
+    encoder.tokenizer.save_pretrained(folder / TEXT_ENCODER)
+    kept = {
+        key: value
+        for key, value in config.items()
+        if key not in ('config', 'vocab_file')
+    }
+    return dict(kept, pretrained=TEXT_ENCODER)
+
+
+__all__ = [
+    'from_pretrained',
+    'is_model_folder',
+    'load_folder',
+    'save_pretrained',
+]
