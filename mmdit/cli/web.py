@@ -97,6 +97,7 @@ def make_page(
     os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
     try:
         from mmdit.web.page import build_page, explain
+        from mmdit.web.store import SessionStore
     except ModuleNotFoundError as error:
         if error.name != 'gradio':
             raise
@@ -116,9 +117,8 @@ def make_page(
             'with a text encoder, such as those in configs/dit'
         )
     names = [Path(name).name for name in (config, weights) if name]
-    return build_page(
-        model, ', '.join(names) or f'{QUICKSTART} (drawn scenes)'
-    )
+    about = ', '.join(names) or f'{QUICKSTART} (drawn scenes)'
+    return build_page(model, about, SessionStore())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

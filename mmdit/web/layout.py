@@ -80,7 +80,7 @@ def lay_out(
             with gr.Column(visible=False, elem_id='results') as results:
                 legend = gr.Radio(
                     [],
-                    label='Found, with the mean probability of each mask',
+                    label='Found, with scores',
                     interactive=True,
                     elem_id='legend',
                 )
@@ -89,7 +89,7 @@ def lay_out(
                     0.99,
                     threshold,
                     step=0.01,
-                    label='Threshold: lower for larger masks',
+                    label='Threshold: lower, larger masks',
                     buttons=['reset'],
                     elem_id='threshold',
                 )
@@ -154,7 +154,7 @@ def _add_points() -> Points:
         label = gr.Radio(
             [('inside', 1), ('outside', 0)],
             value=1,
-            label='Correct the selected one: a click on the picture is',
+            label='To correct the selected one, a click is',
             elem_id='label',
         )
         with gr.Row():

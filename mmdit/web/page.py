@@ -7,7 +7,7 @@ import gradio as gr
 from .handlers import Handlers
 from .layout import Parts, lay_out, lay_out_explanation
 from .scenes import draw_examples
-from .store import MAX_BYTES, SessionStore
+from .store import SessionStore
 
 if TYPE_CHECKING:
     from mmdit.apis import ReferringSegInferencer
@@ -22,16 +22,16 @@ DOWNLOAD = '() => setTimeout(() => document.querySelector("#{}").click(), 300)'
 
 
 def build_page(
-    model: 'ReferringSegInferencer', about: str, max_bytes: int = MAX_BYTES
+    model: 'ReferringSegInferencer', about: str, store: SessionStore
 ) -> gr.Blocks:
     """Return the page of a model.
 
     Args:
         model: Who answers.
         about: What the page says about the model.
-        max_bytes: Memory that all visitors' pictures and answers may take.
+        store: Where the sessions of all visitors are kept.
     """
-    store, examples = SessionStore(max_bytes), draw_examples()
+    examples = draw_examples()
     trains_points = bool(model.model.train_points)
     with _blocks() as page:
         parts = lay_out(examples, model.threshold, about, trains_points)

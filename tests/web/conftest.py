@@ -7,6 +7,7 @@ from small_models import make_config, save_weights
 
 from mmdit.apis import ReferringSegInferencer
 from mmdit.web.session import ask, open_picture
+from mmdit.web.store import SessionStore
 
 
 class CountingInferencer(ReferringSegInferencer):
@@ -45,3 +46,24 @@ def session(picture, model):
     answered = ask(opened, 'the red circle\nblue', model)
     model.asked.clear()
     return answered
+
+
+@pytest.fixture
+def store():
+    """Where the page keeps its sessions."""
+    return SessionStore()
+
+
+@pytest.fixture
+def address(model, store, tmp_path, monkeypatch):
+    """The address of a page that is being served."""
+    pytest.importorskip('gradio', reason='gradio, of mmdit[web], is absent')
+    # Analytics are off before Gradio is imported, as in the command.
+    monkeypatch.setenv('GRADIO_ANALYTICS_ENABLED', 'False')
+    monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path / 'gradio'))
+    from mmdit.web.page import build_page
+    from mmdit.web.serving import serve
+
+    page = build_page(model, 'a small model', store)
+    yield serve(page, prevent_thread_lock=True, quiet=True)
+    page.close()

@@ -1,0 +1,133 @@
+"""The page in a browser, as a visitor uses it."""
+
+import json
+from pathlib import Path
+from zipfile import ZipFile
+
+import cv2
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+CHROMIUM = Path('/usr/bin/chromium')
+ARGS = ['--headless', '--no-sandbox', '--disable-gpu']
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not CHROMIUM.is_file(), reason=f'{CHROMIUM} is not installed'
+    ),
+]
+
+
+@pytest.fixture
+def tab(address):
+    """A tab with the page, and the hosts that it has asked for anything."""
+    api = pytest.importorskip('playwright.sync_api')
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=str(CHROMIUM), args=ARGS
+        )
+        tab = browser.new_page(viewport=dict(width=1280, height=900))
+        tab.hosts = set()
+        tab.on('request', lambda request: tab.hosts.add(host(request.url)))
+        tab.goto(address)
+        tab.wait_for_selector('#find')
+        yield tab
+        browser.close()
+
+
+def host(url):
+    return '' if url.startswith(('data:', 'blob:')) else url.split('/')[2]
+
+
+def canvas(tab):
+    """Return the pixels of the picture on the page."""
+    source = tab.get_attribute('#picture img', 'src')
+    content = tab.request.get(source).body()
+    return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+
+
+def changed_canvas(tab, action):
+    """Return the pixels once an action has changed them."""
+    source = tab.get_attribute('#picture img', 'src')
+    action()
+    tab.wait_for_function(
+        'old => { const image = document.querySelector("#picture img");'
+        ' return image && image.getAttribute("src") !== old; }',
+        arg=source,
+    )
+    return canvas(tab)
+
+
+def upload(tab, path):
+    tab.set_input_files('#picture input[type=file]', path)
+
+
+def open_picture(tab, path):
+    upload(tab, path)
+    # Drawn by the server: its longer side has 720 pixels.
+    tab.wait_for_function(
+        'document.querySelector("#picture img")?.naturalWidth === 720'
+    )
+
+
+def open_and_ask(tab, picture, text):
+    open_picture(tab, picture)
+    plain = canvas(tab)
+    tab.fill('#expressions textarea', text)
+    masked = changed_canvas(tab, lambda: tab.click('#find'))
+    tab.wait_for_selector('#legend label')
+    return plain, masked
+
+
+def legend(tab):
+    return tab.locator('#legend label').all_inner_texts()
+
+
+def test_from_a_picture_to_files(tab, picture, model, address, tmp_path):
+    plain, masked = open_and_ask(tab, picture, 'the red circle\nblue')
+    assert plain.shape == masked.shape == (480, 720, 3)
+    assert abs(plain.astype(int) - masked).mean() > 1
+    assert model.asked == [['the red circle', 'blue']]
+    first, second = legend(tab)
+    assert first.startswith('the red circle · ')
+    assert second.startswith('blue · ')
+
+    spot = dict(x=200, y=100)
+    clicked = changed_canvas(
+        tab, lambda: tab.click('#picture img', position=spot)
+    )
+    assert abs(clicked.astype(int) - masked).max() > 100
+    assert legend(tab)[0].endswith(' · 1+') and legend(tab)[1] == second
+    assert model.asked[1:] == [['the red circle']]
+
+    slider = tab.locator('#threshold input[type=range]')
+    slider.focus()
+    moved = changed_canvas(tab, lambda: slider.press('PageUp'))
+    assert abs(moved.astype(int) - clicked).max() > 50
+    assert len(model.asked) == 2
+
+    with tab.expect_download() as download:
+        tab.click('#save-coco')
+    assert download.value.suggested_filename == 'masks_coco.json'
+    coco = COCO(str(download.value.path()))
+    assert [cat['name'] for cat in coco.loadCats(coco.getCatIds())] == [
+        'the red circle',
+        'blue',
+    ]
+    assert coco.loadImgs([1])[0]['file_name'] == 'picture.png'
+    for annotation in coco.anns.values():
+        assert coco.annToMask(annotation).shape == (40, 60)
+    with tab.expect_download() as download:
+        tab.click('#save-masks')
+    with ZipFile(download.value.path()) as archive:
+        rows = json.loads(archive.read('predictions.json'))
+        assert [row['expression'] for row in rows] == [
+            'the red circle',
+            'blue',
+        ]
+        archive.extract(rows[0]['mask'], tmp_path)
+    mask = cv2.imread(str(tmp_path / rows[0]['mask']), cv2.IMREAD_UNCHANGED)
+    assert mask.shape == (40, 60)
+    assert tab.hosts == {'', host(address)} or tab.hosts == {host(address)}
