@@ -202,8 +202,8 @@ def matmul_rate(setting: Setting, dtype: torch.dtype) -> float:
             return torch.mm(left, right, out=out)
 
         product()
-        best = min(timed(product, setting.device) for _ in range(5))
-    return 2 * rows * width * 4 * width / best
+        seconds = [timed(product, setting.device) for _ in range(5)]
+    return 2 * rows * width * 4 * width / statistics.median(seconds)
 
 
 def forget(device: torch.device) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from benchmark_plain import PlainEncoder
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ from mmdit.models.complexity import SPECIAL_TOKENS, count_config
 from mmdit.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
-TEXT_TOKENS, TEXT_DIMS = 20, 768
+TEXT_TOKENS = 20
 Job = Callable[[], Tensor]
 
 
@@ -91,56 +92,102 @@ class Setting:
     def text(self) -> Tensor:
         """Return the same random text each time."""
         generator = torch.Generator().manual_seed(1)
-        shape = self.batch, TEXT_TOKENS, TEXT_DIMS
+        shape = self.batch, TEXT_TOKENS, ARCHS[self.arch]['embed_dims']
         return torch.randn(shape, generator=generator).to(self.device)
 
 
 def text_case(setting: Setting) -> Case:
-    """L-DIT's encoder over all tokens: ours against the plain formula."""
-    injector = dict(type='LayerwiseProjection', dropout=0.0)
+    """L-DIT's encoder over all tokens: ours against the plain one."""
 
-    def make(backend: str, dtype: torch.dtype) -> Job:
-        model = build_sam_vit(
-            setting, text_injector=injector, attention_backend=backend
-        )
-        text = setting.text()
-        return make_job(setting, model, dtype, lambda m, *x: m(*x)[0], text)
+    def plain() -> Job:
+        return text_job(setting, build_plain_ldit(setting), torch.float32)
 
+    def ours(backend: str, dtype: torch.dtype) -> Job:
+        return text_job(setting, build_ldit(setting, backend), dtype)
+
+    reference = partial(ours, 'reference', torch.float32)
     return Case(
         'text in every block, all tokens',
-        against_plain(setting, make),
-        encoder_flops(setting, injector),
+        [
+            Contender('plain', torch.float32, plain),
+            Contender('mmdit, reference', torch.float32, reference),
+            *(
+                Contender('mmdit', dtype, partial(ours, 'auto', dtype))
+                for dtype in setting.dtypes
+            ),
+        ],
+        encoder_flops(setting, dict(type='LayerwiseProjection')),
         facts=setting.facts,
     )
 
 
+def text_job(setting: Setting, model: nn.Module, dtype: torch.dtype) -> Job:
+    """Return a pass of an encoder that takes text."""
+    return make_job(
+        setting,
+        model,
+        dtype,
+        lambda m, *inputs: last(m(*inputs)),
+        setting.text(),
+    )
+
+
+def last(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """Return the last map of an encoder."""
+    return outputs if isinstance(outputs, Tensor) else outputs[-1]
+
+
+def build_ldit(setting: Setting, backend: str) -> nn.Module:
+    """Build L-DIT's encoder with random weights, the same each time."""
+    return build_sam_vit(
+        setting,
+        window_size=0,
+        text_injector=dict(type='LayerwiseProjection', dropout=0.0),
+        text_dims=ARCHS[setting.arch]['embed_dims'],
+        attention_backend=backend,
+    )
+
+
+def build_plain_ldit(setting: Setting) -> nn.Module:
+    """Build the plain encoder with the same weights."""
+    model = build_ldit(setting, 'reference')
+    encoder = build_segment_anything(setting, windowed=False)
+    return PlainEncoder(
+        load_resized(encoder, sam_weights(model), setting),
+        model.text_injector.projections,
+    )
+
+
+def sam_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of an encoder without its injector."""
+    return {
+        key: value
+        for key, value in model.state_dict().items()
+        if not key.startswith('text_injector.')
+    }
+
+
 def step_case(setting: Setting) -> Case:
     """A training step of the whole model: BERT-base, L-DIT, head, Adam."""
-
-    def make(backend: str, dtype: torch.dtype) -> Job:
-        return training_step(setting, backend, dtype)
-
+    float32 = torch.float32
+    reference = partial(training_step, setting, 'reference', float32)
     return Case(
         'training step of L-DIT with BERT-base',
-        against_plain(setting, make),
+        [
+            Contender('mmdit, reference', float32, reference),
+            *(
+                Contender(
+                    'mmdit',
+                    dtype,
+                    partial(training_step, setting, 'auto', dtype),
+                )
+                for dtype in setting.dtypes
+            ),
+        ],
         # The loss is no output to compare: dropout draws anew each time.
         equal=False,
         facts=dict(setting.facts, measured='training step'),
     )
-
-
-def against_plain(
-    setting: Setting, make: Callable[[str, torch.dtype], Job]
-) -> list[Contender]:
-    """Return the plain backend in float32, and ours in every type."""
-    plain = partial(make, 'reference', torch.float32)
-    return [
-        Contender('plain', torch.float32, plain),
-        *(
-            Contender('mmdit', t, partial(make, 'auto', t))
-            for t in setting.dtypes
-        ),
-    ]
 
 
 def sam_case(setting: Setting, windowed: bool) -> Case:

@@ -194,8 +194,11 @@ def _pieces(
 
 
 def _slices(total: int, size: int) -> Iterator[slice]:
-    """Cut ``range(total)`` into slices of ``size``, at least 1."""
-    size = max(1, size)
+    """Cut ``range(total)`` into even slices of about ``size``, at least 1."""
+    if not total:
+        return
+    # No remainder of a few: each slice prepares the keys anew.
+    size = -(-total // max(1, round(total / max(1, size))))
     for start in range(0, total, size):
         yield slice(start, min(start + size, total))
 
