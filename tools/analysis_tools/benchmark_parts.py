@@ -8,23 +8,25 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import torch
-from benchmark_plain import PlainEncoder
+from benchmark_models import (
+    ROOT,
+    TEXT_TOKENS,
+    build_ldit,
+    build_plain_ldit,
+    build_plain_sam,
+    build_segment_anything,
+    build_segmentor,
+    build_transformers,
+)
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmdit.checkpoints.hf_sam import TO_HF_SAM_PREFIXES
-from mmdit.checkpoints.rename import rename
-from mmdit.models.backbones import SAMViT
 from mmdit.models.backbones.sam_vit import ARCHS
-from mmdit.models.complexity import SPECIAL_TOKENS, count_config
-from mmdit.registry import MODELS
+from mmdit.models.complexity import count_config
 
-ROOT = Path(__file__).parents[2]
-TEXT_TOKENS = 20
 Job = Callable[[], Tensor]
 
 
@@ -98,12 +100,13 @@ class Setting:
 
 def text_case(setting: Setting) -> Case:
     """L-DIT's encoder over all tokens: ours against the plain one."""
+    arch, size = setting.arch, setting.size
 
     def plain() -> Job:
-        return text_job(setting, build_plain_ldit(setting), torch.float32)
+        return text_job(setting, build_plain_ldit(arch, size), torch.float32)
 
     def ours(backend: str, dtype: torch.dtype) -> Job:
-        return text_job(setting, build_ldit(setting, backend), dtype)
+        return text_job(setting, build_ldit(arch, backend), dtype)
 
     reference = partial(ours, 'reference', torch.float32)
     return Case(
@@ -137,36 +140,6 @@ def last(outputs: Tensor | tuple[Tensor, ...]) -> Tensor:
     return outputs if isinstance(outputs, Tensor) else outputs[-1]
 
 
-def build_ldit(setting: Setting, backend: str) -> nn.Module:
-    """Build L-DIT's encoder with random weights, the same each time."""
-    return build_sam_vit(
-        setting,
-        window_size=0,
-        text_injector=dict(type='LayerwiseProjection', dropout=0.0),
-        text_dims=ARCHS[setting.arch]['embed_dims'],
-        attention_backend=backend,
-    )
-
-
-def build_plain_ldit(setting: Setting) -> nn.Module:
-    """Build the plain encoder with the same weights."""
-    model = build_ldit(setting, 'reference')
-    encoder = build_segment_anything(setting, windowed=False)
-    return PlainEncoder(
-        load_resized(encoder, sam_weights(model), setting),
-        model.text_injector.projections,
-    )
-
-
-def sam_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of an encoder without its injector."""
-    return {
-        key: value
-        for key, value in model.state_dict().items()
-        if not key.startswith('text_injector.')
-    }
-
-
 def step_case(setting: Setting) -> Case:
     """A training step of the whole model: BERT-base, L-DIT, head, Adam."""
     float32 = torch.float32
@@ -194,15 +167,15 @@ def sam_case(setting: Setting, windowed: bool) -> Case:
     """SAM's own encoder without text, of three packages."""
 
     def ours(dtype: torch.dtype) -> Job:
-        model = build_plain_sam(setting, windowed)
+        model = build_plain_sam(setting.arch, windowed)
         return make_job(setting, model, dtype, lambda m, x: m(x)[0])
 
     def metas() -> Job:
-        model = build_segment_anything(setting, windowed)
+        model = build_segment_anything(setting.arch, setting.size, windowed)
         return make_job(setting, model, torch.float32, lambda m, x: m(x))
 
     def hugging_faces() -> Job:
-        model = build_transformers(setting, windowed)
+        model = build_transformers(setting.arch, setting.size, windowed)
         return make_job(
             setting, model, torch.float32, lambda m, x: m(x).last_hidden_state
         )
@@ -260,101 +233,6 @@ def make_job(
     return both
 
 
-def build_sam_vit(setting: Setting, **options: object) -> nn.Module:
-    """Build our encoder with random weights, the same each time."""
-    torch.manual_seed(0)
-    model = SAMViT(setting.arch, **options)
-    for name, parameter in model.named_parameters():
-        if 'rel_pos' in name or 'injector' in name:
-            nn.init.normal_(parameter, std=0.02)
-    return model
-
-
-def build_plain_sam(setting: Setting, windowed: bool) -> nn.Module:
-    """Build our encoder without text, the same each time."""
-    if windowed:
-        return build_sam_vit(setting, attention='windowed')
-    # No windows, no small relative tables: those that Meta's class has then.
-    return build_sam_vit(setting, window_size=0)
-
-
-def build_segment_anything(setting: Setting, windowed: bool) -> nn.Module:
-    """Build Meta's encoder with our weights."""
-    from segment_anything.modeling import ImageEncoderViT
-
-    arch = ARCHS[setting.arch]
-    blocks = arch['global_blocks'] if windowed else range(arch['depth'])
-    model = ImageEncoderViT(
-        img_size=1024,
-        embed_dim=arch['embed_dims'],
-        depth=arch['depth'],
-        num_heads=arch['num_heads'],
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
-        use_rel_pos=True,
-        window_size=14,
-        global_attn_indexes=tuple(blocks),
-    )
-    return load_resized(
-        model, build_plain_sam(setting, windowed).state_dict(), setting
-    )
-
-
-def build_transformers(setting: Setting, windowed: bool) -> nn.Module:
-    """Build the encoder of transformers with our weights."""
-    from transformers import SamVisionConfig, SamVisionModel
-
-    arch = ARCHS[setting.arch]
-    blocks = arch['global_blocks'] if windowed else range(arch['depth'])
-    config = SamVisionConfig(
-        hidden_size=arch['embed_dims'],
-        num_hidden_layers=arch['depth'],
-        num_attention_heads=arch['num_heads'],
-        mlp_dim=4 * arch['embed_dims'],
-        global_attn_indexes=list(blocks),
-        image_size=setting.size,
-        attn_implementation='sdpa',
-    )
-    weights = build_plain_sam(setting, windowed).state_dict()
-    renamed = rename(
-        {f'backbone.{key}': value for key, value in weights.items()},
-        TO_HF_SAM_PREFIXES,
-        'encoder',
-    )
-    return load_resized(SamVisionModel(config), renamed.state_dict, setting)
-
-
-def load_resized(
-    model: nn.Module, weights: dict[str, Tensor], setting: Setting
-) -> nn.Module:
-    """Load weights; position tables get the model's size.
-
-    These encoders take one size of image. Ours resizes its tables whenever
-    it meets another, by the same interpolation.
-    """
-    from mmdit.models.layers import resize_position
-
-    grid = setting.size // 16
-    positions = nn.Parameter(torch.empty(0))
-    for module in model.modules():
-        if hasattr(module, 'pos_embed'):
-            positions = module.pos_embed
-    state = model.state_dict()
-    for name, value in weights.items():
-        if name.endswith('pos_embed'):
-            resized = resize_position(value, (grid, grid))
-            positions.data = resized.clone()
-            state[name] = resized
-        elif state[name].shape == value.shape:
-            state[name] = value
-        else:  # a relative table: the model resizes its own, linearly
-            length = state[name].shape[0]
-            state[name] = nn.functional.interpolate(
-                value.t()[None], size=length, mode='linear'
-            )[0].t()
-    model.load_state_dict(state)
-    return model
-
-
 def encoder_flops(
     setting: Setting, injector: dict | None, attention: str = 'all'
 ) -> float:
@@ -369,32 +247,6 @@ def encoder_flops(
     return counted.flops['backbone'] * setting.batch * passes
 
 
-def build_segmentor(setting: Setting, backend: str, folder: str) -> nn.Module:
-    """Build L-DIT with a BERT-base of random weights."""
-    from transformers import BertConfig
-
-    vocab = Path(folder, 'vocab.txt')
-    words = SPECIAL_TOKENS + 'the\nred\nthing\n'
-    vocab.write_text(words, encoding='utf-8')
-    cfg = Config.fromfile(ROOT / 'configs/_base_/models/sam-vit-b.py').model
-    cfg.pop('init_cfg')
-    cfg.text_encoder = dict(
-        type='BertTextEncoder',
-        config=dict(vocab_size=BertConfig().vocab_size),
-        vocab_file=str(vocab),
-        max_tokens=TEXT_TOKENS,
-    )
-    cfg.backbone.update(
-        arch=setting.arch,
-        attention_backend=backend,
-        text_injector=dict(type='LayerwiseProjection'),
-    )
-    cfg.data_preprocessor.size = (setting.size, setting.size)
-    init_default_scope('mmdit')
-    torch.manual_seed(0)
-    return MODELS.build(cfg)
-
-
 def training_step(setting: Setting, backend: str, dtype: torch.dtype) -> Job:
     """Return one step of the paper's recipe as a function."""
     from mmengine.optim import AmpOptimWrapper, OptimWrapper
@@ -404,7 +256,7 @@ def training_step(setting: Setting, backend: str, dtype: torch.dtype) -> Job:
     from mmdit.engine.amp import BFloat16OptimWrapper
 
     with tempfile.TemporaryDirectory() as folder:
-        model = build_segmentor(setting, backend, folder)
+        model = build_segmentor(setting.arch, setting.size, backend, folder)
     model = model.to(setting.device).train()
     optimizer = torch.optim.Adam(
         [p for p in model.parameters() if p.requires_grad],

@@ -1,28 +1,32 @@
 """A linear layer that a CPU computes faster than torch's own."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 
 class Linear(nn.Linear):
     """``nn.Linear`` with an optional GELU behind it.
 
-    Without gradients, float32 on a CPU goes through oneDNN, which adds bias
-    and GELU while the product is still in the cache; ``F.linear`` takes
-    MKL's product and a pass over memory for each. The numbers agree within
-    rounding. torch.compile's own code calls the same operator.
+    On a CPU float32 goes through oneDNN, which adds the bias, and without
+    gradients the GELU, while the product is still in the cache; ``F.linear``
+    takes MKL's product and a pass over memory for each. The numbers agree
+    within rounding. torch.compile's own code calls the same operator.
     """
 
     def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
         """Map (..., in_features) to (..., out_features)."""
         if not use_onednn(x):
             out = F.linear(x, self.weight, self.bias)
-            return F.gelu(out) if gelu else out
-        return torch.ops.mkldnn._linear_pointwise(
-            x, self.weight, self.bias, 'gelu' if gelu else 'none', [], 'none'
-        )
+        elif torch.is_grad_enabled():
+            out = _Linear.apply(x, self.weight, self.bias)
+        else:
+            return _product(x, self.weight, self.bias, gelu)
+        return F.gelu(out) if gelu else out
 
 
 def use_onednn(x: Tensor) -> bool:
@@ -30,11 +34,47 @@ def use_onednn(x: Tensor) -> bool:
     return (
         x.device.type == 'cpu'
         and x.dtype == torch.float32
-        and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled('cpu')
         and not torch.compiler.is_compiling()
         and torch.backends.mkldnn.is_available()
         # Counters of FLOPs and the like know torch's operators only.
         and not is_in_torch_dispatch_mode()
         and type(x) is Tensor
+    )
+
+
+class _Linear(torch.autograd.Function):
+    """The layer with its gradients, all of them oneDNN's products."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Map (..., in_features) to (..., out_features)."""
+        ctx.save_for_backward(
+            # As in torch: what no gradient needs is not kept.
+            x if ctx.needs_input_grad[1] else None,
+            weight if ctx.needs_input_grad[0] else None,
+        )
+        return _product(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of input, weight and bias."""
+        x, weight = ctx.saved_tensors
+        d_x = None if weight is None else _product(grad, weight.t())
+        d_weight = d_bias = None
+        rows = grad.flatten(0, -2)
+        if x is not None:
+            d_weight = _product(rows.t(), x.flatten(0, -2).t())
+        if ctx.needs_input_grad[2]:
+            d_bias = rows.sum(0)
+        return d_x, d_weight, d_bias
+
+
+def _product(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, gelu: bool = False
+) -> Tensor:
+    """Return x @ weight^T + bias, or its GELU."""
+    return torch.ops.mkldnn._linear_pointwise(
+        x, weight, bias, 'gelu' if gelu else 'none', [], 'none'
     )

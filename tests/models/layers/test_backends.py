@@ -7,6 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mmdit.models.layers import BACKENDS, attend, backends
 
@@ -105,3 +107,37 @@ def test_unknown_backend_lists_the_known_ones():
     inputs = make_inputs(1, 1, (1, 1), 0, 0, 2)
     with pytest.raises(ValueError, match='magic.*reference, folded'):
         attend(*inputs, backend='magic')
+
+
+class LargestOutput(TorchDispatchMode):
+    """Remember the largest tensor that any operator returns."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self.numel = max(self.numel, tensor.numel())
+        return out
+
+
+def largest_tensor(name, side):
+    inputs = make_inputs(1, 2, (side, side), 3, 3, 8)
+    with (
+        mock.patch.object(backends, 'CHUNK_ENTRIES', 4096),
+        LargestOutput() as largest,
+    ):
+        outputs_and_gradients(name, inputs, None)
+    return largest.numel
+
+
+@pytest.mark.parametrize('name', FAST)
+def test_memory_grows_with_the_tokens_not_with_their_square(name):
+    small, large = largest_tensor(name, 12), largest_tensor(name, 24)
+    # 4 times the tokens; the head widens with the side of the grid, and a
+    # piece holds a fixed number of scores for each thread.
+    assert large < 8 * small
+    assert largest_tensor('reference', 24) > 12 * largest_tensor(
+        'reference', 12
+    )

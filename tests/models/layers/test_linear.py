@@ -30,14 +30,56 @@ def test_strided_input():
         )
 
 
-def test_other_types_and_gradients_take_torchs_own():
+@pytest.mark.parametrize('gelu', [False, True])
+@pytest.mark.parametrize('shape', [(5, 24), (2, 3, 4, 24)])
+def test_gradients_equal_torchs(shape, gelu):
+    layer = make()
+    x = torch.randn(shape, requires_grad=True)
+    assert linear.use_onednn(x)
+
+    def gradients(out):
+        weight = torch.linspace(-1, 1, out.numel()).view_as(out)
+        return torch.autograd.grad(
+            (out * weight).sum(), [x, layer.weight, layer.bias]
+        )
+
+    expected = F.linear(x, layer.weight, layer.bias)
+    expected = F.gelu(expected) if gelu else expected
+    got = layer(x, gelu=gelu)
+    for one, other in zip(gradients(got), gradients(expected), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize('frozen', ['input', 'layer', 'both'])
+def test_what_is_frozen_gets_no_gradient_and_keeps_nothing(frozen):
+    layer, x = make(), torch.randn(5, 24)
+    x.requires_grad_(frozen == 'layer')
+    layer.requires_grad_(frozen == 'input')
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor.shape) or tensor, lambda t: t
+    ):
+        out = layer(x)
+    assert (
+        kept
+        == {
+            'input': [x.shape],
+            'layer': [layer.weight.shape],
+            'both': [],
+        }[frozen]
+    )
+    if frozen != 'both':
+        out.sum().backward()
+    assert (x.grad is not None) == (frozen == 'layer')
+    assert (layer.weight.grad is not None) == (frozen == 'input')
+
+
+def test_other_types_take_torchs_own():
     x = torch.randn(3, 24)
-    assert not linear.use_onednn(x)
-    with torch.no_grad():
-        assert not linear.use_onednn(x.double())
-        with torch.autocast('cpu', torch.bfloat16):
-            assert not linear.use_onednn(x)
-            assert make()(x).dtype == torch.bfloat16
+    assert not linear.use_onednn(x.double())
+    with torch.autocast('cpu', torch.bfloat16):
+        assert not linear.use_onednn(x)
+        assert make()(x).dtype == torch.bfloat16
 
 
 def test_flop_counters_see_the_product():

@@ -1,0 +1,83 @@
+"""The benchmark compares what computes the same."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from mmdit.models.backbones import sam_vit
+
+TOOLS = Path(__file__).parents[2] / 'tools/analysis_tools'
+
+
+@pytest.fixture
+def benchmark(monkeypatch):
+    """Return the tool, with a small encoder among the known ones."""
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setitem(
+        sam_vit.ARCHS,
+        'tiny',
+        dict(embed_dims=32, depth=2, num_heads=2, global_blocks=(1,)),
+    )
+    import benchmark
+
+    yield benchmark
+    for name in list(sys.modules):
+        if name.startswith('benchmark'):
+            del sys.modules[name]
+
+
+def run(benchmark, monkeypatch, out, *options):
+    command = ['benchmark.py', '--archs', 'tiny', '--repeats', '1']
+    options = ('--device', 'cpu', '--inputs', '2x48', *options)
+    monkeypatch.setattr(sys, 'argv', [*command, *options, '--out', str(out)])
+    benchmark.main()
+    return json.loads(out.read_text())
+
+
+def test_encoders_are_compared_on_equal_outputs(
+    benchmark, monkeypatch, tmp_path
+):
+    plot = tmp_path / 'plot.png'
+    report = run(
+        *(benchmark, monkeypatch, tmp_path / 'out.json'),
+        *('--groups', 'text', 'windows', 'all', '--plot', str(plot)),
+    )
+    cases = {}
+    for row in report['rows']:
+        cases.setdefault((row['case'], row['measured']), []).append(row)
+    assert len(cases) == 4  # text in both directions
+    for rows in cases.values():
+        assert {row['contender'] for row in rows} > {'mmdit'}
+        assert rows[0]['ratio'] == 1
+        for row in rows:
+            assert row['share'] > 0
+            if row['dtype'] == 'float32':
+                assert row['difference'] < 1e-4
+            else:
+                assert row['difference'] is None
+    assert plot.stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_training_step_is_measured(benchmark, monkeypatch, tmp_path):
+    report = run(
+        *(benchmark, monkeypatch, tmp_path / 'out.json'),
+        *('--groups', 'step', '--passes', 'backward'),
+    )
+    names = [(row['contender'], row['dtype']) for row in report['rows']]
+    assert names == [
+        ('mmdit, reference', 'float32'),
+        ('mmdit', 'float32'),
+        ('mmdit', 'bfloat16'),
+    ]
+
+
+@pytest.mark.parametrize('text', ['512', '0x512', '2x100', 'axb'])
+def test_inputs_of_no_use_are_refused(
+    benchmark, monkeypatch, tmp_path, capsys, text
+):
+    with pytest.raises(SystemExit):
+        run(benchmark, monkeypatch, tmp_path / 'o.json', '--inputs', text)
+    assert text in capsys.readouterr().err

@@ -1,0 +1,172 @@
+"""The models that ``benchmark.py`` compares, with the same random weights."""
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from benchmark_plain import PlainEncoder
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmdit.checkpoints.hf_sam import TO_HF_SAM_PREFIXES
+from mmdit.checkpoints.rename import rename
+from mmdit.models.backbones import SAMViT
+from mmdit.models.backbones.sam_vit import ARCHS
+from mmdit.models.complexity import SPECIAL_TOKENS
+from mmdit.models.layers import resize_position
+from mmdit.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+TEXT_TOKENS = 20
+
+
+def build_sam_vit(arch: str, **options: object) -> nn.Module:
+    """Build our encoder with random weights, the same each time."""
+    torch.manual_seed(0)
+    model = SAMViT(arch, **options)
+    for name, parameter in model.named_parameters():
+        if 'rel_pos' in name or 'injector' in name:
+            nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def build_ldit(arch: str, backend: str) -> nn.Module:
+    """Build L-DIT's encoder with random weights, the same each time."""
+    return build_sam_vit(
+        arch,
+        window_size=0,
+        text_injector=dict(type='LayerwiseProjection', dropout=0.0),
+        text_dims=ARCHS[arch]['embed_dims'],
+        attention_backend=backend,
+    )
+
+
+def build_plain_ldit(arch: str, size: int) -> nn.Module:
+    """Build the plain encoder with the same weights."""
+    model = build_ldit(arch, 'reference')
+    encoder = build_segment_anything(arch, size, windowed=False)
+    return PlainEncoder(
+        load_resized(encoder, sam_weights(model), size),
+        model.text_injector.projections,
+    )
+
+
+def sam_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Return the weights of an encoder without its injector."""
+    return {
+        key: value
+        for key, value in model.state_dict().items()
+        if not key.startswith('text_injector.')
+    }
+
+
+def build_plain_sam(arch: str, windowed: bool) -> nn.Module:
+    """Build our encoder without text, the same each time."""
+    if windowed:
+        return build_sam_vit(arch, attention='windowed')
+    # No windows, no small relative tables: those that Meta's class has then.
+    return build_sam_vit(arch, window_size=0)
+
+
+def build_segment_anything(arch: str, size: int, windowed: bool) -> nn.Module:
+    """Build Meta's encoder with our weights."""
+    from segment_anything.modeling import ImageEncoderViT
+
+    sizes = ARCHS[arch]
+    blocks = sizes['global_blocks'] if windowed else range(sizes['depth'])
+    model = ImageEncoderViT(
+        img_size=1024,
+        embed_dim=sizes['embed_dims'],
+        depth=sizes['depth'],
+        num_heads=sizes['num_heads'],
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        use_rel_pos=True,
+        window_size=14,
+        global_attn_indexes=tuple(blocks),
+    )
+    return load_resized(
+        model, build_plain_sam(arch, windowed).state_dict(), size
+    )
+
+
+def build_transformers(arch: str, size: int, windowed: bool) -> nn.Module:
+    """Build the encoder of transformers with our weights."""
+    from transformers import SamVisionConfig, SamVisionModel
+
+    sizes = ARCHS[arch]
+    blocks = sizes['global_blocks'] if windowed else range(sizes['depth'])
+    config = SamVisionConfig(
+        hidden_size=sizes['embed_dims'],
+        num_hidden_layers=sizes['depth'],
+        num_attention_heads=sizes['num_heads'],
+        mlp_dim=4 * sizes['embed_dims'],
+        global_attn_indexes=list(blocks),
+        image_size=size,
+        attn_implementation='sdpa',
+    )
+    weights = build_plain_sam(arch, windowed).state_dict()
+    renamed = rename(
+        {f'backbone.{key}': value for key, value in weights.items()},
+        TO_HF_SAM_PREFIXES,
+        'encoder',
+    )
+    return load_resized(SamVisionModel(config), renamed.state_dict, size)
+
+
+def load_resized(
+    model: nn.Module, weights: dict[str, Tensor], size: int
+) -> nn.Module:
+    """Load weights; position tables get the model's size.
+
+    These encoders take one size of image. Ours resizes its tables whenever
+    it meets another, by the same interpolation.
+    """
+    grid = size // 16
+    positions = nn.Parameter(torch.empty(0))
+    for module in model.modules():
+        if hasattr(module, 'pos_embed'):
+            positions = module.pos_embed
+    state = model.state_dict()
+    for name, value in weights.items():
+        if name.endswith('pos_embed'):
+            resized = resize_position(value, (grid, grid))
+            positions.data = resized.clone()
+            state[name] = resized
+        elif state[name].shape == value.shape:
+            state[name] = value
+        else:  # a relative table: the model resizes its own, linearly
+            length = state[name].shape[0]
+            state[name] = nn.functional.interpolate(
+                value.t()[None], size=length, mode='linear'
+            )[0].t()
+    model.load_state_dict(state)
+    return model
+
+
+def build_segmentor(
+    arch: str, size: int, backend: str, folder: str
+) -> nn.Module:
+    """Build L-DIT with a BERT-base of random weights."""
+    from transformers import BertConfig
+
+    vocab = Path(folder, 'vocab.txt')
+    words = SPECIAL_TOKENS + 'the\nred\nthing\n'
+    vocab.write_text(words, encoding='utf-8')
+    cfg = Config.fromfile(ROOT / 'configs/_base_/models/sam-vit-b.py').model
+    cfg.pop('init_cfg')
+    cfg.text_encoder = dict(
+        type='BertTextEncoder',
+        config=dict(vocab_size=BertConfig().vocab_size),
+        vocab_file=str(vocab),
+        max_tokens=TEXT_TOKENS,
+    )
+    cfg.backbone.update(
+        arch=arch,
+        attention_backend=backend,
+        text_injector=dict(type='LayerwiseProjection'),
+    )
+    cfg.data_preprocessor.size = (size, size)
+    init_default_scope('mmdit')
+    torch.manual_seed(0)
+    return MODELS.build(cfg)
