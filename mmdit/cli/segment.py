@@ -18,7 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'image', help='an image: path or URL; or a folder of images'
     )
-    parser.add_argument('expression', help='what to segment: "the man in red"')
+    parser.add_argument(
+        'expression', nargs='?', help='what to segment: "the man in red"'
+    )
     parser.add_argument(
         '--expr',
         action='append',
@@ -122,7 +124,7 @@ def _segment(args: argparse.Namespace) -> None:
     """Ask the model and tell what it found."""
     results = _load(args)(
         args.image,
-        [args.expression, *args.expr],
+        [e for e in (args.expression, *args.expr) if e is not None],
         batch_size=args.batch_size,
         threshold=args.threshold,
         out_dir=args.out_dir,
