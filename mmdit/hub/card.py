@@ -20,7 +20,7 @@ BODY = """
 # {name}
 
 Segments what an expression refers to: a model of
-[mmdit](https://pypi.org/project/mmdit/) {version}, Deep Instruction Tuning for
+`mmdit` {version}, Deep Instruction Tuning for
 Segment Anything ([paper](https://arxiv.org/abs/2404.00650)).
 
 ```python
