@@ -299,28 +299,36 @@ def plot(rows: list[dict], path: Path) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    rows = rows[::-1]
+    places: list[float] = []
+    titles: dict[float, str] = {}
+    for row in rows:
+        title = (
+            f'{row["case"]}: {row["measured"]}, {row["batch"]} x '
+            f'{row["size"]} px'
+        )
+        place = places[-1] + 1 if places else 0
+        if title not in titles.values():
+            titles[place] = title
+            place += 1
+        places.append(place)
     figure, axes = pyplot.subplots(
-        figsize=(8, 0.8 + 0.32 * len(rows)), layout='tight'
+        figsize=(8, 0.8 + 0.27 * places[-1]), layout='tight'
     )
     ours = [row['contender'] == 'mmdit' for row in rows]
     colors = ['#d1495b' if mine else '#b8c4ce' for mine in ours]
-    bars = axes.barh(
-        range(len(rows)), [row['ratio'] for row in rows], color=colors
-    )
+    bars = axes.barh(places, [row['ratio'] for row in rows], color=colors)
     axes.bar_label(
         bars,
         [f'{r["ratio"]:.2f}x  {r["median"]:.2f} s' for r in rows],
         padding=3,
         fontsize=8,
     )
-    names = [
-        f'{row["contender"]}, {row["dtype"]}  |  {row["measured"]}, '
-        f'{row["batch"]} x {row["size"]} px'
-        for row in rows
-    ]
-    axes.set_yticks(range(len(rows)), names, fontsize=8)
-    axes.margins(x=0.15)
+    names = [f'{row["contender"]}, {row["dtype"]}' for row in rows]
+    axes.set_yticks(places, names, fontsize=8)
+    for place, title in titles.items():
+        axes.text(0, place, title, fontsize=8, weight='bold', va='center')
+    axes.invert_yaxis()
+    axes.margins(x=0.2, y=0.01)
     axes.set_xlabel('times the speed of the first of each group')
     axes.spines[['top', 'right', 'left']].set_visible(False)
     axes.tick_params(left=False)

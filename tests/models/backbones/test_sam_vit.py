@@ -293,6 +293,14 @@ def test_frozen_encoder_trains_its_injector_only():
     assert model.text_injector.training and not model.blocks.training
 
 
+def test_frozen_encoder_without_text_keeps_no_activations():
+    model = small(frozen=True).double().train()
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(kept.append, id):
+        model(torch.randn(1, 3, 32, 32, dtype=torch.float64))
+    assert not kept
+
+
 @pytest.mark.parametrize(
     ('kwargs', 'match'),
     [
