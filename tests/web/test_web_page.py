@@ -7,6 +7,7 @@ from zipfile import ZipFile
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from pycocotools.coco import COCO
 
 CHROMIUM = Path('/usr/bin/chromium')
@@ -131,3 +132,57 @@ def test_from_a_picture_to_files(tab, picture, model, address, tmp_path):
     mask = cv2.imread(str(tmp_path / rows[0]['mask']), cv2.IMREAD_UNCHANGED)
     assert mask.shape == (40, 60)
     assert tab.hosts == {'', host(address)} or tab.hosts == {host(address)}
+
+
+def test_the_keyboard_suffices(tab, picture, model):
+    open_picture(tab, picture)
+    tab.focus('#expressions textarea')
+    tab.keyboard.type('red')
+    tab.keyboard.press('Enter')
+    tab.keyboard.type('blue')
+    changed_canvas(tab, lambda: tab.keyboard.press('Shift+Enter'))
+    tab.wait_for_selector('#legend label')
+    tab.keyboard.press('Tab')
+    assert tab.evaluate('document.activeElement.id') == 'find'
+    tab.keyboard.press('Tab')
+    tab.keyboard.press('Tab')
+    changed_canvas(tab, lambda: tab.keyboard.press('Space'))
+    assert tab.locator('#legend input').nth(1).is_checked()
+    tab.get_by_role('button', name='A point by numbers').press('Enter')
+    tab.get_by_label('x, from the left').fill('45')
+    tab.get_by_label('y, from the top').fill('12')
+    add = tab.get_by_role('button', name='Add point')
+    changed_canvas(tab, lambda: add.press('Enter'))
+    assert model.asked[-1] == ['blue']
+    assert legend(tab)[1].endswith(' · 1+')
+
+
+def test_a_drawn_scene_is_asked_at_once(tab, model):
+    tab.locator('#examples button').first.click()
+    tab.wait_for_selector('#legend label')
+    (expressions,) = model.asked
+    written = tab.input_value('#expressions textarea').splitlines()
+    assert written == expressions and len(legend(tab)) == len(written)
+
+
+def test_mistakes_are_sentences(tab, picture, tmp_path):
+    broken = tmp_path / 'broken.png'
+    broken.write_bytes(b'no picture at all')
+    large = tmp_path / 'large.png'
+    Image.new('1', (10_000, 10_000)).save(large)
+
+    def wait_for(words):
+        tab.wait_for_selector(f'.toast-body:has-text("{words}")')
+        tab.locator('.toast-body button').first.click()
+        tab.wait_for_selector('.toast-body', state='detached')
+
+    tab.click('#find')
+    wait_for('There is no picture yet: drop one first.')
+    upload(tab, broken)
+    wait_for('Broken.png is not an image that can be read')
+    # The place is free for another one.
+    upload(tab, large)
+    wait_for('10000 x 10000 pixels, 100 megapixels; at most 64 are read')
+    open_picture(tab, picture)
+    tab.click('#find')
+    wait_for('There is no expression.')
