@@ -51,7 +51,7 @@ def test_every_row_of_the_paper_has_a_twin(tool):
     papers -= {'ldit-windowed'}
     assert set(tool.ROWS) == papers
     twins = {p.name for p in (ROOT / 'configs/synthref').glob(f'*_{DATA}')}
-    others = ('prompts', 'ldit-attention')
+    others = ('prompts', 'text-prompts', 'ldit-attention')
     assert twins == {f'{row}_{DATA}' for row in (*tool.ROWS, *others)}
 
 
