@@ -13,14 +13,12 @@ import gc
 import json
 import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from benchmark_parts import (
-    ROOT,
     Case,
     Job,
     Setting,
@@ -28,6 +26,7 @@ from benchmark_parts import (
     step_case,
     text_case,
 )
+from compare_variants import cpu_name, git
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -244,22 +243,13 @@ def resident(field: str) -> int:
 
 def machine(device: str) -> dict:
     """Describe what is measured, where."""
-    git = subprocess.run(
-        ['git', '-C', str(ROOT), 'rev-parse', '--short', 'HEAD'],
-        capture_output=True,
-        text=True,
-    )
-    names = Path('/proc/cpuinfo')
-    lines = names.read_text().splitlines() if names.exists() else []
-    models = [line for line in lines if line.startswith('model name')]
-    cpu = models[0].split(':')[1].strip() if models else platform.processor()
     threads = torch.get_num_threads()
     return dict(
-        commit=git.stdout.strip(),
+        commit=git('rev-parse', '--short', 'HEAD'),
         torch=torch.__version__,
         device=torch.cuda.get_device_name()
         if device.startswith('cuda')
-        else f'{threads} threads of {cpu}',
+        else f'{threads} threads of {cpu_name()}',
     )
 
 

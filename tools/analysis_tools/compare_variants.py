@@ -185,11 +185,15 @@ def device_name() -> str:
     """Name the processor that a run used."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
+    return f'{os.cpu_count()} cores of {cpu_name()}'
+
+
+def cpu_name() -> str:
+    """Name the CPU."""
     info = Path('/proc/cpuinfo')
     names = info.read_text() if info.exists() else ''
     found = re.search(r'model name\s*: (.*)', names)
-    name = found[1] if found else platform.processor()
-    return f'{os.cpu_count()} cores of {name}'
+    return found[1] if found else platform.processor()
 
 
 def run_all(args: argparse.Namespace) -> Iterator[dict]:
