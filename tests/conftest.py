@@ -308,3 +308,12 @@ def make_tiny_segmentor(vocab_file):
             type='mmdit.SAMMaskHead', embed_dims=32, num_heads=2, mlp_dims=32
         ),
     )
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """The path of a picture of 40 x 60 pixels (height x width)."""
+    path = tmp_path / 'picture.png'
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 6, 3), np.uint8)
+    assert cv2.imwrite(str(path), pixels.repeat(8, 0).repeat(10, 1))
+    return str(path)

@@ -6,6 +6,16 @@ from mmengine.registry import DefaultScope
 
 from mmdit.registry import MODELS
 
+# None is plain SAM.
+INJECTORS = [
+    None,
+    'LayerwiseProjection',
+    'LayerwiseToken',
+    'LayerwiseCrossAttention',
+    'LayerwiseCrossAttentionFFN',
+    'EndToEndProjection',
+    'EndToEndToken',
+]
 PIPELINE = [
     dict(type='LoadReferImage'),
     dict(type='Resize', scale=(32, 32), keep_ratio=True),

@@ -6,15 +6,6 @@ from mmengine.registry import DefaultScope
 
 from mmdit.registry import MODELS
 
-INJECTORS = [
-    None,
-    'LayerwiseProjection',
-    'LayerwiseToken',
-    'LayerwiseCrossAttention',
-    'LayerwiseCrossAttentionFFN',
-    'EndToEndProjection',
-    'EndToEndToken',
-]
 RESIZE = dict(type='Resize', scale=(32, 32), keep_ratio=True)
 
 

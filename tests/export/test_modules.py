@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from exported_models import INJECTORS, build_model
+from exported_models import build_model
 from mmseg.structures import SegDataSample
+from small_models import INJECTORS
 
 from mmdit.export.check import largest_differences, open_file
 from mmdit.export.modules import MaskPart, attention_backend, make_parts

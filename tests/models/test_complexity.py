@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.registry import init_default_scope
 from mmengine.structures import BaseDataElement
 from mmseg.structures import SegDataSample
+from small_models import INJECTORS
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmdit.models.complexity import count_config, count_model
@@ -13,15 +14,6 @@ from mmdit.registry import MODELS
 
 # Not square, and not a multiple of the windows of 3 patches.
 SIZE = (32, 56)
-INJECTORS = [
-    None,
-    'LayerwiseProjection',
-    'LayerwiseToken',
-    'LayerwiseCrossAttention',
-    'LayerwiseCrossAttentionFFN',
-    'EndToEndProjection',
-    'EndToEndToken',
-]
 
 
 def plain_attention(

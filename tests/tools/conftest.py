@@ -1,5 +1,6 @@
 """Tools as the tests run them."""
 
+import importlib.util
 import runpy
 import sys
 from pathlib import Path
@@ -7,6 +8,20 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+@pytest.fixture(scope='session')
+def load_tool():
+    """Import a tool, which lies in no package, by its path below tools/."""
+
+    def load_tool(name):
+        path = TOOLS / name
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        return tool
+
+    return load_tool
 
 
 @pytest.fixture

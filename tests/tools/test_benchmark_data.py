@@ -1,6 +1,5 @@
 """tools/analysis_tools/benchmark_data.py."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -12,12 +11,8 @@ TRAIN = 'train_dataloader.'
 
 
 @pytest.fixture
-def benchmark():
-    path = ROOT / 'tools' / 'analysis_tools' / 'benchmark_data.py'
-    spec = importlib.util.spec_from_file_location('benchmark_data', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
+def benchmark(load_tool):
+    return load_tool('analysis_tools/benchmark_data.py')
 
 
 def test_every_transform_and_a_worker_are_timed(

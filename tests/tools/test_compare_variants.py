@@ -1,6 +1,5 @@
 """tools/analysis_tools/compare_variants.py."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,11 +14,8 @@ DATA = 'sam-tiny_synthref-64x64.py'
 
 
 @pytest.fixture(scope='module')
-def tool():
-    spec = importlib.util.spec_from_file_location('compare_variants', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tool(load_tool):
+    return load_tool('analysis_tools/compare_variants.py')
 
 
 def make_result(config, seed, score):

@@ -1,6 +1,5 @@
 """The converter, as a user calls it."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -25,11 +24,9 @@ SCRIPT = (
 
 
 @pytest.fixture
-def convert(monkeypatch):
+def convert(load_tool, monkeypatch):
     """Run the script in this process: starting Python anew takes seconds."""
-    spec = importlib.util.spec_from_file_location('convert', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_tool('model_converters/convert_checkpoint.py')
 
     def run(*args):
         monkeypatch.setattr(sys, 'argv', ['convert', *map(str, args)])

@@ -1,6 +1,5 @@
 """tools/analysis_tools/get_flops.py."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -12,15 +11,12 @@ CONFIG = ROOT / 'configs' / 'dit' / f'{DEFAULT}.py'
 
 
 @pytest.fixture
-def get_flops(monkeypatch, capsys):
+def get_flops(load_tool, monkeypatch, capsys):
     """Run the tool in this process and return what it prints."""
-    path = ROOT / 'tools' / 'analysis_tools' / 'get_flops.py'
-    spec = importlib.util.spec_from_file_location('get_flops', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('analysis_tools/get_flops.py')
 
     def run(*args):
-        monkeypatch.setattr(sys, 'argv', [str(path), *map(str, args)])
+        monkeypatch.setattr(sys, 'argv', ['get_flops.py', *map(str, args)])
         tool.main()
         return capsys.readouterr().out
 

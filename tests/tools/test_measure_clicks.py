@@ -1,6 +1,5 @@
 """tools/analysis_tools/measure_clicks.py."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -18,12 +17,8 @@ CONFIG = ROOT / 'configs/synthref/text-prompts_sam-tiny_synthref-64x64.py'
 
 
 @pytest.fixture
-def tool():
-    path = ROOT / 'tools' / 'analysis_tools' / 'measure_clicks.py'
-    spec = importlib.util.spec_from_file_location('measure_clicks', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    return tool
+def tool(load_tool):
+    return load_tool('analysis_tools/measure_clicks.py')
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib import util
 from pathlib import Path
 
 import pytest
@@ -20,11 +19,9 @@ SCRIPT = (
 
 
 @pytest.fixture
-def check(monkeypatch, capsys):
+def check(load_tool, monkeypatch, capsys):
     """Run the tool in this process; return its status and what it says."""
-    spec = util.spec_from_file_location('refer_tool', SCRIPT)
-    tool = util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+    tool = load_tool('dataset_converters/refer.py')
     monkeypatch.setenv('COLUMNS', '80')
 
     def run(*args):

@@ -1,7 +1,5 @@
 """A small model, and what a visitor has asked it about a picture."""
 
-import cv2
-import numpy as np
 import pytest
 from small_models import make_config, save_weights
 
@@ -28,15 +26,6 @@ def model(tiny_segmentor, tiny_refer, tmp_path):
     config = make_config(tiny_segmentor, tiny_refer)
     weights = save_weights(config, tmp_path / 'weights.pth')
     return CountingInferencer(config, weights, 'cpu', show_progress=False)
-
-
-@pytest.fixture
-def picture(tmp_path):
-    """The path of a picture of 40 x 60 pixels (height x width)."""
-    path = tmp_path / 'picture.png'
-    pixels = np.random.default_rng(1).integers(0, 256, (5, 6, 3), np.uint8)
-    assert cv2.imwrite(str(path), pixels.repeat(8, 0).repeat(10, 1))
-    return str(path)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from small_models import INJECTORS
 
 from mmdit.registry import MODELS
 
@@ -52,18 +53,7 @@ def inputs(model, size):
 
 
 @pytest.mark.parametrize('attention', ['all', 'windowed'])
-@pytest.mark.parametrize(
-    'injector',
-    [
-        None,
-        'LayerwiseProjection',
-        'LayerwiseToken',
-        'LayerwiseCrossAttention',
-        'LayerwiseCrossAttentionFFN',
-        'EndToEndProjection',
-        'EndToEndToken',
-    ],
-)
+@pytest.mark.parametrize('injector', INJECTORS)
 def test_every_variant_is_one_graph(injector, attention):
     model = build(injector, attention)
     compiled, graphs = compile_and_count(model)

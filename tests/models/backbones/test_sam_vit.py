@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from segment_anything.modeling import ImageEncoderViT
+from small_models import INJECTORS
 from torch import nn
 from torch.nn import functional as F
 
@@ -168,17 +169,7 @@ def formula(model, images, text, text_mask=None):
     return model.neck(x.transpose(1, 2).unflatten(2, (height, width)))
 
 
-@pytest.mark.parametrize(
-    'injector',
-    [
-        'LayerwiseProjection',
-        'EndToEndProjection',
-        'LayerwiseToken',
-        'EndToEndToken',
-        'LayerwiseCrossAttention',
-        'LayerwiseCrossAttentionFFN',
-    ],
-)
+@pytest.mark.parametrize('injector', INJECTORS[1:])
 @pytest.mark.parametrize(
     ('batch', 'size'), [(2, (32, 32)), (1, (20, 36)), (1, (24, 8))]
 )

@@ -3,7 +3,8 @@
 import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
-from test_referring_segmentor import INJECTORS, KEY_BIASES, make_data, run
+from small_models import INJECTORS
+from test_referring_segmentor import KEY_BIASES, make_data, run
 
 from mmdit.registry import MODELS
 

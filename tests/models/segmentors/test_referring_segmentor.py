@@ -3,6 +3,7 @@ import torch
 from mmengine.runner import load_checkpoint
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
+from small_models import INJECTORS
 from torch.nn import functional as F
 
 from mmdit.models.heads.sam_mask_head import (
@@ -42,15 +43,6 @@ def run(model, data, mode, training=False):
 
 
 KEY_BIASES = ('k_proj.bias', 'key.bias')
-INJECTORS = [
-    None,
-    'LayerwiseProjection',
-    'EndToEndProjection',
-    'LayerwiseToken',
-    'EndToEndToken',
-    'LayerwiseCrossAttention',
-    'LayerwiseCrossAttentionFFN',
-]
 
 
 @pytest.mark.parametrize('injector', INJECTORS)
