@@ -108,53 +108,66 @@ class _Chunked(torch.autograd.Function):
         key_mask: Tensor | None,
     ) -> Tensor:
         """Return (B, n, Q, d)."""
+        ctx.save_for_backward(query, key, value, rel_h, rel_w, key_mask)
         out = torch.empty_like(query, memory_format=torch.contiguous_format)
-        sums = query.new_empty(query.shape[:3], dtype=_sum_dtype(query))
+        scale = query.shape[-1] ** -0.5
         for at, rows, bias in _pieces(query, key, rel_h, rel_w, key_mask):
-            out[at][:, :, rows], sums[at][:, :, rows] = _flash(
-                query[at][:, :, rows],
-                key[at],
-                value[at],
-                attn_mask=bias,
-                scale=query.shape[-1] ** -0.5,
-            )[:2]
-        ctx.save_for_backward(
-            query, key, value, rel_h, rel_w, key_mask, out, sums
-        )
+            q, k, v = query[at][:, :, rows], key[at], value[at]
+            if query.dtype == torch.bfloat16:
+                # The fused kernel multiplies these as slowly as float32.
+                part = _weights(q, k, bias, scale) @ v.flatten(0, 1)
+                out[at][:, :, rows] = part.unflatten(0, bias.shape[:2])
+            else:
+                out[at][:, :, rows] = _flash(
+                    q, k, v, attn_mask=bias, scale=scale
+                )[0]
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of all inputs."""
-        query, key, value, rel_h, rel_w, key_mask, out, sums = (
-            ctx.saved_tensors
-        )
+        query, key, value, rel_h, rel_w, key_mask = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
         texts = query.shape[2] - rel_h.shape[2]
+        grid = rel_h.shape[-1], rel_w.shape[-1]
         d_query, d_key, d_value, d_rel_h, d_rel_w = (
             torch.zeros_like(x) for x in (query, key, value, rel_h, rel_w)
         )
-        delta = (grad * out).sum(-1)
         for at, rows, bias in _pieces(query, key, rel_h, rel_w, key_mask):
-            q, k, v = query[at][:, :, rows] * scale, key[at], value[at]
-            g = grad[at][:, :, rows]
-            weights = q @ k.transpose(-1, -2)
-            weights = weights.add_(bias).sub_(sums[at][:, :, rows, None])
-            weights = weights.exp_().to(q.dtype)
-            d_value[at] += weights.transpose(-1, -2) @ g
-            d_scores = g @ v.transpose(-1, -2)
-            d_scores.sub_(delta[at][:, :, rows, None]).mul_(weights)
-            d_query[at][:, :, rows] = d_scores @ k * scale
-            d_key[at] += d_scores.transpose(-1, -2) @ q
+            q, k, v = query[at][:, :, rows], key[at], value[at]
+            weights = _weights(q, k, bias, scale)
+            q, k, v = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
+            g = grad[at][:, :, rows].flatten(0, 1)
+            d_value[at] += (weights.mT @ g).unflatten(0, bias.shape[:2])
+            # The memory of the scores is in the cache.
+            d_weights = torch.bmm(g, v.mT, out=bias.flatten(0, 1))
+            d_scores = torch._softmax_backward_data(
+                d_weights, weights, -1, weights.dtype
+            )
+            d_query[at][:, :, rows] = (d_scores @ k * scale).unflatten(
+                0, bias.shape[:2]
+            )
+            d_key[at] += (d_scores.mT @ q * scale).unflatten(0, bias.shape[:2])
             if rows.start >= texts:
                 image = slice(rows.start - texts, rows.stop - texts)
-                by_place = d_scores[..., -rel_h.shape[2] :].unflatten(
-                    -1, (rel_h.shape[-1], rel_w.shape[-1])
-                )
+                by_place = d_scores[..., -rel_h.shape[2] :]
+                by_place = by_place.unflatten(-1, grid)
+                by_place = by_place.unflatten(0, bias.shape[:2])
                 d_rel_h[at][:, :, image] = by_place.sum(-1)
                 d_rel_w[at][:, :, image] = by_place.sum(-2)
         return d_query, d_key, d_value, d_rel_h, d_rel_w, None
+
+
+def _weights(query: Tensor, key: Tensor, bias: Tensor, scale: float) -> Tensor:
+    """Return softmax(query key^T scale + bias), (B*n, Q, K).
+
+    The bias (B, n, Q, K) is overwritten.
+    """
+    scores = bias.flatten(0, 1).baddbmm_(
+        query.flatten(0, 1), key.flatten(0, 1).mT, alpha=scale
+    )
+    return scores.softmax(dim=-1)
 
 
 def _pieces(
@@ -212,12 +225,6 @@ def _bias(rel_h: Tensor, rel_w: Tensor, keys: int) -> Tensor:
     by_place = bias[..., texts:].unflatten(-1, (height, width))
     torch.add(rel_h[..., None], rel_w[..., None, :], out=by_place)
     return bias
-
-
-def _sum_dtype(query: Tensor) -> torch.dtype:
-    """Return the type in which logarithms of sums are kept."""
-    is_half = query.dtype in (torch.bfloat16, torch.float16)
-    return torch.float32 if is_half else query.dtype
 
 
 def _flash(*args: Tensor, **kwargs: Any) -> tuple[Tensor, ...]:

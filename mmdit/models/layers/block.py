@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .attention import JointAttention
-from .linear import Linear
+from .linear import Linear, mlp
 from .window import merge_windows, split_windows
 
 # Tokens that a CPU takes through an MLP at a time: what lies between its two
@@ -25,7 +25,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C)."""
-        return self.lin2(self.lin1(x, gelu=True))
+        return mlp(x, self.lin1, self.lin2)
 
 
 class Block(nn.Module):

@@ -29,6 +29,13 @@ class Linear(nn.Linear):
         return F.gelu(out) if gelu else out
 
 
+def mlp(x: Tensor, first: Linear, second: Linear) -> Tensor:
+    """Map (..., C) to (..., C) by two layers around a GELU."""
+    if not torch.is_grad_enabled() or not use_onednn(x):
+        return second(first(x, gelu=True))
+    return _MLP.apply(x, first.weight, first.bias, second.weight, second.bias)
+
+
 def use_onednn(x: Tensor) -> bool:
     """Tell whether oneDNN takes this input, and nothing has to see how."""
     return (
@@ -62,13 +69,58 @@ class _Linear(torch.autograd.Function):
         """Return the gradients of input, weight and bias."""
         x, weight = ctx.saved_tensors
         d_x = None if weight is None else _product(grad, weight.t())
-        d_weight = d_bias = None
-        rows = grad.flatten(0, -2)
-        if x is not None:
-            d_weight = _product(rows.t(), x.flatten(0, -2).t())
-        if ctx.needs_input_grad[2]:
-            d_bias = rows.sum(0)
+        d_weight = None if x is None else _weight_gradient(grad, x)
+        d_bias = (
+            grad.flatten(0, -2).sum(0) if ctx.needs_input_grad[2] else None
+        )
         return d_x, d_weight, d_bias
+
+
+class _MLP(torch.autograd.Function):
+    """Linear, GELU, linear; of what lies between, one tensor is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *parameters: Tensor) -> Tensor:
+        """Map (..., C) to (..., C) by two weights and biases in turn."""
+        weight1, bias1, weight2, bias2 = parameters
+        hidden = _product(x, weight1, bias1)
+        ctx.save_for_backward(
+            x if ctx.needs_input_grad[1] else None, hidden, weight1, weight2
+        )
+        return _product(F.gelu(hidden), weight2, bias2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of all inputs."""
+        x, hidden, weight1, weight2 = ctx.saved_tensors
+        needed = ctx.needs_input_grad
+        d_x = d_weight1 = d_bias1 = d_weight2 = d_bias2 = None
+        if needed[3]:
+            d_weight2 = _weight_gradient(grad, F.gelu(hidden))
+        if needed[4]:
+            d_bias2 = grad.flatten(0, -2).sum(0)
+        if any(needed[:3]):
+            d_hidden = _product(grad, weight2.t())
+            torch.ops.aten.gelu_backward.grad_input(
+                d_hidden, hidden, grad_input=d_hidden
+            )
+            if needed[0]:
+                d_x = _product(d_hidden, weight1.t())
+            if needed[1]:
+                d_weight1 = _weight_gradient(d_hidden, x)
+            if needed[2]:
+                d_bias1 = d_hidden.flatten(0, -2).sum(0)
+        return d_x, d_weight1, d_bias1, d_weight2, d_bias2
+
+
+def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
+    """Return grad^T @ x over all rows, in the layout of the weight."""
+    grad, x = grad.flatten(0, -2), x.flatten(0, -2)
+    # oneDNN copies what it is given transposed, MKL need not.
+    if grad.shape[1] > x.shape[1]:
+        return grad.t() @ x
+    return _product(grad.t(), x.t())
 
 
 def _product(

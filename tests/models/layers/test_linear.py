@@ -74,6 +74,38 @@ def test_what_is_frozen_gets_no_gradient_and_keeps_nothing(frozen):
     assert (layer.weight.grad is not None) == (frozen == 'input')
 
 
+@pytest.mark.parametrize('shape', [(5, 24), (2, 3, 4, 24)])
+@pytest.mark.parametrize('frozen', [(), (0,), (1, 2), (3, 4), (0, 1, 2)])
+def test_mlp_equals_torchs(shape, frozen):
+    torch.manual_seed(0)
+    first, second = linear.Linear(24, 40), linear.Linear(40, 24)
+    inputs = [torch.randn(shape), *first.parameters(), *second.parameters()]
+    for i, tensor in enumerate(inputs):
+        tensor.requires_grad_(i not in frozen)
+    wanted = [tensor for tensor in inputs if tensor.requires_grad]
+    x, weight1, bias1, weight2, bias2 = inputs
+    got = linear.mlp(x, first, second)
+    expected = F.linear(F.gelu(F.linear(x, weight1, bias1)), weight2, bias2)
+    torch.testing.assert_close(got, expected)
+    said = torch.linspace(-1, 1, got.numel()).view_as(got)
+    for one, other in zip(
+        torch.autograd.grad(got, wanted, said),
+        torch.autograd.grad(expected, wanted, said),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+def test_mlp_keeps_one_hidden_tensor():
+    first, second = linear.Linear(24, 40), linear.Linear(40, 24)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(tensor.shape) or tensor, lambda t: t
+    ):
+        linear.mlp(torch.randn(5, 24), first, second)
+    assert kept.count((5, 40)) == 1
+
+
 def test_other_types_take_torchs_own():
     x = torch.randn(3, 24)
     assert not linear.use_onednn(x.double())
