@@ -14,7 +14,8 @@ import copy
 import inspect
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,18 +69,31 @@ class Complexity:
 def count_config(cfg: dict, size: tuple[int, int] | None = None) -> Complexity:
     """Count a segmentor from its config, without weights or downloads.
 
-    The model is built of tensors that have shapes and no memory. Names in the
-    config must be known in MMEngine's default scope.
+    Names in the config must be known in MMEngine's default scope.
 
     Args:
         cfg: The ``model`` of a config.
         size: Height and width of the input; by default that of the data
             preprocessor.
     """
-    cfg = copy.deepcopy(cfg)
-    cfg.pop('init_cfg', None)
     if size is None:
         size = cfg['data_preprocessor']['size']
+    with build_fake(cfg) as model:
+        return count_model(model.eval(), size)
+
+
+@contextmanager
+def build_fake(cfg: dict) -> Iterator[nn.Module]:
+    """Build a segmentor of tensors that have shapes and no memory.
+
+    Inside, all new tensors are such ones. Neither weights nor a vocabulary
+    are read.
+
+    Args:
+        cfg: The ``model`` of a config.
+    """
+    cfg = copy.deepcopy(cfg)
+    cfg.pop('init_cfg', None)
     with tempfile.TemporaryDirectory() as folder:
         if cfg.get('text_encoder') is not None:
             vocab_file = Path(folder) / 'vocab.txt'
@@ -87,7 +101,7 @@ def count_config(cfg: dict, size: tuple[int, int] | None = None) -> Complexity:
             _describe_bert(cfg['text_encoder'], str(vocab_file))
         # Not the meta device: torch.autocast refuses it.
         with FakeTensorMode():
-            return count_model(MODELS.build(cfg).eval(), size)
+            yield MODELS.build(cfg)
 
 
 def count_model(model: nn.Module, size: tuple[int, int]) -> Complexity:
@@ -110,7 +124,8 @@ def count_model(model: nn.Module, size: tuple[int, int]) -> Complexity:
                     f'got {type(root).__name__}'
                 )
             handles += _watch(root, part, flops)
-        _run(model, size)
+        with torch.no_grad():
+            run_parts(model, 1, size)
     finally:
         for handle in handles:
             handle.remove()
@@ -142,19 +157,20 @@ def _describe_bert(cfg: dict, vocab_file: str) -> None:
     cfg['vocab_file'] = vocab_file
 
 
-@torch.no_grad()
-def _run(model: Any, size: tuple[int, int]) -> None:
-    """Send one image, and text or else one point, through the parts."""
+def run_parts(model: Any, batch: int, size: tuple[int, int]) -> Tensor:
+    """Return logits (B, 1, 4H, 4W) of empty images with text or one point."""
     text, points, labels = None, None, None
     if model.text_encoder is not None:
         # No attention mask, which changes no shape: transformers looks at its
         # values, and there are none.
-        ids = torch.zeros(1, model.text_encoder.max_tokens, dtype=torch.long)
+        length = model.text_encoder.max_tokens
+        ids = torch.zeros(batch, length, dtype=torch.long)
         text = model.text_encoder.bert(input_ids=ids).last_hidden_state
     else:
-        points, labels = torch.zeros(1, 1, 2), torch.ones(1, 1).long()
-    feats = model.extract_feat(torch.zeros(1, 3, *size), text)
-    model.decode_head(feats, text, points=points, labels=labels)
+        points = torch.zeros(batch, 1, 2)
+        labels = torch.ones(batch, 1).long()
+    feats = model.extract_feat(torch.zeros(batch, 3, *size), text)
+    return model.decode_head(feats, text, points=points, labels=labels)
 
 
 def _watch(root: nn.Module, part: str, flops: dict[str, int]) -> list:

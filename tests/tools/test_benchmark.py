@@ -39,10 +39,11 @@ def run(benchmark, monkeypatch, out, *options):
 def test_encoders_are_compared_on_equal_outputs(
     benchmark, monkeypatch, tmp_path
 ):
-    plot = tmp_path / 'plot.png'
+    plot, curve = tmp_path / 'plot.png', tmp_path / 'curve.png'
     report = run(
         *(benchmark, monkeypatch, tmp_path / 'out.json'),
-        *('--groups', 'text', 'windows', 'all', '--plot', str(plot)),
+        *('--groups', 'text', 'windows', 'all'),
+        *('--plot', str(plot), '--curve', str(curve)),
     )
     cases = {}
     for row in report['rows']:
@@ -58,6 +59,21 @@ def test_encoders_are_compared_on_equal_outputs(
             else:
                 assert row['difference'] is None
     assert plot.stat().st_size > 0
+    assert curve.stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_expressions_of_an_image_are_predicted_alike_in_one_call(
+    benchmark, monkeypatch, tmp_path
+):
+    report = run(
+        *(benchmark, monkeypatch, tmp_path / 'out.json'),
+        *('--groups', 'expressions', '--passes', 'forward'),
+        *('--dtypes', 'float32'),
+    )
+    names = [row['contender'] for row in report['rows']]
+    assert names == ['mmdit, 8 calls', 'mmdit'] * 2
+    assert all(row['difference'] < 1e-4 for row in report['rows'])
 
 
 @pytest.mark.slow

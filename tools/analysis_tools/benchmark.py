@@ -22,6 +22,7 @@ from benchmark_parts import (
     Case,
     Job,
     Setting,
+    expressions_case,
     sam_case,
     step_case,
     text_case,
@@ -31,7 +32,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-GROUPS = ('text', 'windows', 'all', 'step')
+GROUPS = ('text', 'windows', 'all', 'step', 'expressions')
 PASSES = ('forward', 'backward')
 MIB = 2**20
 
@@ -50,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         default=GROUPS,
         help="text: L-DIT's encoder against the plain formula; windows, all: "
         "SAM's encoder without text, of three packages; step: the whole "
-        'training step',
+        'training step; expressions: several of one image',
     )
     parser.add_argument(
         '--passes', nargs='+', choices=PASSES, default=list(PASSES)
@@ -76,6 +77,11 @@ def parse_args() -> argparse.Namespace:
         '--out', type=Path, default=Path('work_dirs/benchmark.json')
     )
     parser.add_argument('--plot', type=Path, help='also draw the ratios')
+    parser.add_argument(
+        '--curve',
+        type=Path,
+        help='also draw the peak of memory over the size of the images',
+    )
     args = parser.parse_args()
     # argparse leaves defaults that are no strings as they are.
     args.inputs = [
@@ -114,19 +120,22 @@ def make_cases(args: argparse.Namespace) -> Iterator[tuple[Setting, Case]]:
                     torch.device(args.device),
                 )
                 for group in args.groups:
-                    case = make_case(group, setting)
-                    if case is not None:
+                    for case in make_group(group, setting):
                         yield setting, case
 
 
-def make_case(group: str, setting: Setting) -> Case | None:
-    """Make a case, None where a group has none of this setting."""
+def make_group(group: str, setting: Setting) -> list[Case]:
+    """Make the cases that a group has of a setting, if any."""
     if group == 'text':
-        return text_case(setting)
+        return [text_case(setting)]
     if group == 'step':
-        return step_case(setting) if setting.backward else None
-    # Training plain SAM's encoder is not what anyone here does.
-    return None if setting.backward else sam_case(setting, group == 'windows')
+        return [step_case(setting)] if setting.backward else []
+    if setting.backward:
+        # Training plain SAM's encoder is not what anyone here does.
+        return []
+    if group == 'expressions':
+        return [expressions_case(setting, where) for where in (True, False)]
+    return [sam_case(setting, group == 'windows')]
 
 
 def measure(case: Case, setting: Setting, repeats: int) -> list[dict]:
@@ -326,6 +335,39 @@ def plot(rows: list[dict], path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
+def draw_curve(rows: list[dict], path: Path) -> None:
+    """Draw what each contender of the first case takes for each size."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    first = rows[0]
+    same = ('case', 'measured', 'arch', 'batch')
+    curves: dict[str, list[tuple[int, float]]] = {}
+    for row in rows:
+        if all(row[fact] == first[fact] for fact in same):
+            name = f'{row["contender"]}, {row["dtype"]}'
+            curves.setdefault(name, []).append((row['size'], row['peak_mib']))
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout='tight')
+    for name, points in curves.items():
+        sizes, peaks = zip(*sorted(points), strict=True)
+        style = '-' if name.startswith('mmdit, float32') else '--'
+        axes.plot(sizes, peaks, style, marker='o', label=name)
+    axes.set_xticks(sorted({row['size'] for row in rows}))
+    axes.set_xlabel(
+        f'side of the image, pixels (ViT-{first["arch"]}, batch '
+        f'{first["batch"]}, {first["measured"]})'
+    )
+    axes.set_ylabel('peak of memory, MiB')
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    axes.grid(color='#e6e6e6')
+    axes.spines[['top', 'right']].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
 def main() -> None:
     """Measure all cases, printing and writing each when it is done."""
     args = parse_args()
@@ -341,6 +383,8 @@ def main() -> None:
         args.out.write_text(json.dumps(report, indent=1) + '\n')
     if args.plot is not None:
         plot(report['rows'], args.plot)
+    if args.curve is not None:
+        draw_curve(report['rows'], args.curve)
     console.print(f'wrote {args.out}')
 
 

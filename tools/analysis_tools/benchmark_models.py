@@ -1,5 +1,6 @@
 """The models that ``benchmark.py`` compares, with the same random weights."""
 
+import tempfile
 from functools import partial
 from pathlib import Path
 
@@ -145,28 +146,31 @@ def load_resized(
 
 
 def build_segmentor(
-    arch: str, size: int, backend: str, folder: str
+    arch: str, size: int, backend: str = 'auto', in_encoder: bool = True
 ) -> nn.Module:
-    """Build L-DIT with a BERT-base of random weights."""
+    """Build L-DIT, or SAM with text in its head only, and a BERT-base.
+
+    All weights are random.
+    """
     from transformers import BertConfig
 
-    vocab = Path(folder, 'vocab.txt')
-    words = SPECIAL_TOKENS + 'the\nred\nthing\n'
-    vocab.write_text(words, encoding='utf-8')
+    injector = dict(type='LayerwiseProjection') if in_encoder else None
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/sam-vit-b.py').model
     cfg.pop('init_cfg')
-    cfg.text_encoder = dict(
-        type='BertTextEncoder',
-        config=dict(vocab_size=BertConfig().vocab_size),
-        vocab_file=str(vocab),
-        max_tokens=TEXT_TOKENS,
-    )
     cfg.backbone.update(
-        arch=arch,
-        attention_backend=backend,
-        text_injector=dict(type='LayerwiseProjection'),
+        arch=arch, attention_backend=backend, text_injector=injector
     )
     cfg.data_preprocessor.size = (size, size)
     init_default_scope('mmdit')
     torch.manual_seed(0)
-    return MODELS.build(cfg)
+    with tempfile.TemporaryDirectory() as folder:
+        vocab = Path(folder, 'vocab.txt')
+        words = SPECIAL_TOKENS + 'the\nred\nthing\n'
+        vocab.write_text(words, encoding='utf-8')
+        cfg.text_encoder = dict(
+            type='BertTextEncoder',
+            config=dict(vocab_size=BertConfig().vocab_size),
+            vocab_file=str(vocab),
+            max_tokens=TEXT_TOKENS,
+        )
+        return MODELS.build(cfg)

@@ -4,7 +4,6 @@ A case is a job that several contenders do on the same input, in one run. Every
 contender is a function without arguments that returns its output.
 """
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -163,6 +162,43 @@ def step_case(setting: Setting) -> Case:
     )
 
 
+def expressions_case(setting: Setting, in_encoder: bool) -> Case:
+    """Several expressions of one image: one call of all, a call of each."""
+    said = ['thing' + ' red' * n for n in range(8)]
+    calls = f'{len(said)} calls'
+
+    def predictions(dtype: torch.dtype, batches: list[dict]) -> Job:
+        model = build_segmentor(
+            setting.arch, setting.size, in_encoder=in_encoder
+        )
+        model = model.to(setting.device).eval()
+        mixed = dtype != torch.float32
+
+        @torch.inference_mode()
+        def predict() -> Tensor:
+            with torch.autocast(setting.device.type, dtype, enabled=mixed):
+                samples = [s for b in batches for s in model.test_step(b)]
+            return torch.cat([sample.seg_logits.data for sample in samples])
+
+        return predict
+
+    one_by_one = [make_batch(setting.size, [words]) for words in said]
+    together = [make_batch(setting.size, said)]
+    contenders = []
+    for dtype in setting.dtypes:
+        separate = partial(predictions, dtype, one_by_one)
+        contenders += [
+            Contender(f'mmdit, {calls}', dtype, separate),
+            Contender('mmdit', dtype, partial(predictions, dtype, together)),
+        ]
+    place = 'text in every block' if in_encoder else 'text in the head only'
+    return Case(
+        f'{len(said)} expressions of one image, {place}',
+        contenders,
+        facts=dict(setting.facts, measured='prediction', batch=1),
+    )
+
+
 def sam_case(setting: Setting, windowed: bool) -> Case:
     """SAM's own encoder without text, of three packages."""
 
@@ -250,13 +286,10 @@ def encoder_flops(
 def training_step(setting: Setting, backend: str, dtype: torch.dtype) -> Job:
     """Return one step of the paper's recipe as a function."""
     from mmengine.optim import AmpOptimWrapper, OptimWrapper
-    from mmengine.structures import PixelData
-    from mmseg.structures import SegDataSample
 
     from mmdit.engine.amp import BFloat16OptimWrapper
 
-    with tempfile.TemporaryDirectory() as folder:
-        model = build_segmentor(setting.arch, setting.size, backend, folder)
+    model = build_segmentor(setting.arch, setting.size, backend)
     model = model.to(setting.device).train()
     optimizer = torch.optim.Adam(
         [p for p in model.parameters() if p.requires_grad],
@@ -272,19 +305,28 @@ def training_step(setting: Setting, backend: str, dtype: torch.dtype) -> Job:
         torch.float16: partial(AmpOptimWrapper, dtype='float16'),
     }
     wrapper = wrappers[dtype](**options)
-    samples, shape = [], (setting.size, setting.size)
-    for _ in range(setting.batch):
-        sample = SegDataSample(
-            metainfo=dict(expression='the red thing', img_shape=shape)
-        )
-        sample.gt_sem_seg = PixelData(data=torch.ones(1, *shape).byte())
-        samples.append(sample)
-    batch = dict(
-        inputs=list(torch.zeros(setting.batch, 3, *shape).byte()),
-        data_samples=samples,
-    )
+    batch = make_batch(setting.size, ['the red thing'] * setting.batch)
 
     def step() -> Tensor:
         return model.train_step(batch, wrapper)['loss'].detach()
 
     return step
+
+
+def make_batch(size: int, expressions: list[str]) -> dict:
+    """Return one empty image with each expression, as a data loader does."""
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    shape = size, size
+    samples = []
+    for expression in expressions:
+        sample = SegDataSample(
+            metainfo=dict(
+                expression=expression, img_shape=shape, ori_shape=shape
+            )
+        )
+        sample.gt_sem_seg = PixelData(data=torch.ones(1, *shape).byte())
+        samples.append(sample)
+    images = torch.zeros(len(samples), 3, *shape).byte()
+    return dict(inputs=list(images), data_samples=samples)

@@ -1,0 +1,93 @@
+"""Memory of a training step, counted on tensors without memory."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.registry import init_default_scope
+
+from mmdit.models.complexity import build_fake
+from mmdit.models.memory import (
+    LiveMemory,
+    build_optimizer,
+    count_memory,
+    run_step,
+)
+from mmdit.registry import MODELS
+
+SIZE = (32, 48)
+
+
+def test_what_is_held_counts_and_views_count_once():
+    with LiveMemory() as memory:
+        held = torch.zeros(10, 5)
+        view = held.t()[:2]
+        assert memory.now == 200
+        copied = view + 1
+        assert memory.now == 280
+        del held
+        assert memory.now == 280  # the view still holds it
+        del view, copied
+    assert memory.now == 0
+    assert memory.peak == 280
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_equals_what_real_tensors_take(tiny_segmentor, dtype):
+    init_default_scope('mmdit')
+    counted = count_memory(tiny_segmentor, 2, SIZE, dtype)
+    tiny_segmentor['backbone']['attention_backend'] = 'folded'
+    model = MODELS.build(tiny_segmentor).train()
+    optimizer = build_optimizer(model, None)
+    with LiveMemory() as memory:
+        for tensor in [*model.parameters(), *model.buffers()]:
+            memory.add(tensor)
+        parameters = memory.now
+        run_step(model, optimizer, 2, SIZE, dtype)
+        optimizer.zero_grad()
+        run_step(model, optimizer, 2, SIZE, dtype)
+        state = memory.now - parameters
+    # Real words are more than the special tokens of the counted vocabulary.
+    assert counted.parameters == pytest.approx(parameters, rel=0.01)
+    assert counted.state == pytest.approx(state, rel=0.01)
+    assert counted.peak == pytest.approx(memory.peak, rel=0.01)
+
+
+def test_parts_of_the_model(tiny_segmentor):
+    init_default_scope('mmdit')
+    memory = count_memory(tiny_segmentor, 1, SIZE)
+    with build_fake(tiny_segmentor) as model:
+        trained = [p for p in model.parameters() if p.requires_grad]
+        size = sum(p.numel() for p in trained) * 4
+    # Some of SAM's parameters are not used in training.
+    assert 0.9 * size < memory.gradients <= size
+    # Adam keeps two of each, and its steps.
+    assert memory.state == pytest.approx(3 * memory.gradients, rel=0.01)
+    assert memory.peak > memory.parameters + memory.state
+
+
+def test_checkpoints_and_precision_save(tiny_segmentor):
+    init_default_scope('mmdit')
+
+    def activations(dtype=torch.float32, **options):
+        cfg = copy.deepcopy(tiny_segmentor)
+        cfg['backbone'].update(options)
+        memory = count_memory(cfg, 8, (64, 64), dtype)
+        return memory.peak - memory.parameters - memory.state
+
+    full = activations()
+    assert activations(with_cp=True) < 0.9 * full
+    assert activations(torch.bfloat16) < 0.9 * full
+
+
+def test_grows_with_the_tokens_not_with_their_square(tiny_segmentor):
+    init_default_scope('mmdit')
+
+    def activations(side):
+        memory = count_memory(tiny_segmentor, 1, (side, side))
+        return memory.peak - memory.parameters - memory.state
+
+    small, middle, large = map(activations, (128, 256, 512))
+    # Four times the tokens, each with a bias for every row and column; all
+    # scores would be 16 times as many.
+    assert (large - middle) / (middle - small) < 8

@@ -1,0 +1,48 @@
+"""tools/analysis_tools/get_memory.py."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+CONFIG = CONFIGS / 'synthref/ldit_sam-tiny_synthref-64x64.py'
+
+
+@pytest.fixture
+def get_memory(load_tool, monkeypatch, capsys):
+    """Run the tool in this process and return the numbers of each row."""
+    tool = load_tool('analysis_tools/get_memory.py')
+
+    def run(*args):
+        monkeypatch.setattr(sys, 'argv', ['get_memory.py', *map(str, args)])
+        tool.main()
+        rows = [
+            line.split('│')[1:-1]
+            for line in capsys.readouterr().out.splitlines()
+            if line.startswith('│')
+        ]
+        return {name.strip(): list(map(float, row)) for name, *row in rows}
+
+    return run
+
+
+def test_parts_add_up(get_memory):
+    options = ('--batch-size', 512, '--shape', 64, 128)
+    one = get_memory(CONFIG, *options)
+    assert list(one) == [f'{CONFIG.stem}, 512 x 64x128']
+    ((*parts, total),) = one.values()
+    assert sum(parts) == pytest.approx(total, abs=0.3)
+    assert parts[2] > 0.5  # activations of half a thousand images
+    (saved,) = get_memory(
+        CONFIG, *options, '--cfg-options', 'model.backbone.with_cp=True'
+    ).values()
+    assert saved[-1] < total
+
+
+def test_what_cannot_be_counted_is_named(get_memory, tmp_path):
+    missing = tmp_path / 'missing.py'
+    with pytest.raises(SystemExit, match='missing.py'):
+        get_memory(missing)
+    with pytest.raises(SystemExit, match='multiples of the patch'):
+        get_memory(CONFIG, '--shape', 50, 64)
