@@ -2,7 +2,8 @@
 
 Says whether a config fits a GPU without having one: the step is run on tensors
 that have shapes and no memory (``mmdit/models/memory.py`` says what counts and
-what does not; leave a tenth for the allocator and the kernels).
+what does not; leave a tenth for the allocator and the kernels). Activations
+are what the peak adds to the rest.
 """
 
 import argparse

@@ -241,9 +241,10 @@ def chunked(
     rel_w: Tensor,
     key_mask: Tensor | None = None,
 ) -> Tensor:
-    """Let PyTorch's fused CPU attention take some queries and their bias.
+    """Attend with some queries, and their bias, at a time.
 
-    The bias of a piece is small enough to stay in the cache.
+    Bias and scores are few enough to stay in the cache of a CPU. PyTorch's
+    fused attention takes them in float32, plain products in bfloat16.
     """
     return _Chunked.apply(query, key, value, rel_h, rel_w, key_mask)
 
