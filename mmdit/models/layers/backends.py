@@ -8,6 +8,7 @@ keys of which the last N are image tokens, n heads, d head width.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -95,7 +96,11 @@ def folded(
 
 
 class _Chunked(torch.autograd.Function):
-    """Attention of a few queries at a time, recomputed in the backward."""
+    """Attention of a few queries at a time, recomputed in the backward.
+
+    Heads of all images are one dimension, (B*n, Q, d); ``hidden`` is
+    (B*n, 1, K) bool, True where a key must not be attended.
+    """
 
     @staticmethod
     def forward(
@@ -105,69 +110,62 @@ class _Chunked(torch.autograd.Function):
         value: Tensor,
         rel_h: Tensor,
         rel_w: Tensor,
-        key_mask: Tensor | None,
+        hidden: Tensor | None,
     ) -> Tensor:
-        """Return (B, n, Q, d)."""
-        ctx.save_for_backward(query, key, value, rel_h, rel_w, key_mask)
-        out = torch.empty_like(query, memory_format=torch.contiguous_format)
-        scale = query.shape[-1] ** -0.5
-        for at, rows, bias in _pieces(query, key, rel_h, rel_w, key_mask):
-            q, k, v = query[at][:, :, rows], key[at], value[at]
+        """Return (B*n, Q, d)."""
+        ctx.save_for_backward(query, key, value, rel_h, rel_w, hidden)
+        out = torch.empty_like(query)
+        for at, rows, bias in _pieces(query, key, rel_h, rel_w, hidden):
+            q, k, v = query[at, rows], key[at], value[at]
             if query.dtype == torch.bfloat16:
                 # The fused kernel multiplies these as slowly as float32.
-                part = _weights(q, k, bias, scale) @ v.flatten(0, 1)
-                out[at][:, :, rows] = part.unflatten(0, bias.shape[:2])
+                torch.bmm(_weights(q, k, bias), v, out=out[at, rows])
             else:
-                out[at][:, :, rows] = _flash(
-                    q, k, v, attn_mask=bias, scale=scale
-                )[0]
+                out[at, rows] = _flash(q, k, v, bias)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients of all inputs."""
-        query, key, value, rel_h, rel_w, key_mask = ctx.saved_tensors
+        query, key, value, rel_h, rel_w, hidden = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
-        texts = query.shape[2] - rel_h.shape[2]
+        texts = query.shape[1] - rel_h.shape[1]
         grid = rel_h.shape[-1], rel_w.shape[-1]
         d_query, d_key, d_value, d_rel_h, d_rel_w = (
             torch.zeros_like(x) for x in (query, key, value, rel_h, rel_w)
         )
-        for at, rows, bias in _pieces(query, key, rel_h, rel_w, key_mask):
-            q, k, v = query[at][:, :, rows], key[at], value[at]
-            weights = _weights(q, k, bias, scale)
-            q, k, v = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
-            g = grad[at][:, :, rows].flatten(0, 1)
-            d_value[at] += (weights.mT @ g).unflatten(0, bias.shape[:2])
+        for at, rows, bias in _pieces(query, key, rel_h, rel_w, hidden):
+            q, k, v, g = query[at, rows], key[at], value[at], grad[at, rows]
+            weights = _weights(q, k, bias)
+            d_value[at] += weights.mT @ g
             # The memory of the scores is in the cache.
-            d_weights = torch.bmm(g, v.mT, out=bias.flatten(0, 1))
+            d_weights = torch.bmm(g, v.mT, out=bias)
             d_scores = torch._softmax_backward_data(
                 d_weights, weights, -1, weights.dtype
             )
-            d_query[at][:, :, rows] = (d_scores @ k * scale).unflatten(
-                0, bias.shape[:2]
-            )
-            d_key[at] += (d_scores.mT @ q * scale).unflatten(0, bias.shape[:2])
+            d_query[at, rows] = d_scores @ k * scale
+            d_key[at] += d_scores.mT @ q * scale
             if rows.start >= texts:
                 image = slice(rows.start - texts, rows.stop - texts)
-                by_place = d_scores[..., -rel_h.shape[2] :]
-                by_place = by_place.unflatten(-1, grid)
-                by_place = by_place.unflatten(0, bias.shape[:2])
-                d_rel_h[at][:, :, image] = by_place.sum(-1)
-                d_rel_w[at][:, :, image] = by_place.sum(-2)
+                by_place = d_scores[..., -rel_h.shape[1] :].unflatten(-1, grid)
+                d_rel_h[at, image] = by_place.sum(-1)
+                d_rel_w[at, image] = by_place.sum(-2)
         return d_query, d_key, d_value, d_rel_h, d_rel_w, None
 
 
-def _weights(query: Tensor, key: Tensor, bias: Tensor, scale: float) -> Tensor:
-    """Return softmax(query key^T scale + bias), (B*n, Q, K).
-
-    The bias (B, n, Q, K) is overwritten.
-    """
-    scores = bias.flatten(0, 1).baddbmm_(
-        query.flatten(0, 1), key.flatten(0, 1).mT, alpha=scale
-    )
+def _weights(query: Tensor, key: Tensor, bias: Tensor) -> Tensor:
+    """Return the softmax of the scores in a piece; overwrites the bias."""
+    scores = bias.baddbmm_(query, key.mT, alpha=query.shape[-1] ** -0.5)
     return scores.softmax(dim=-1)
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Attend in a piece by PyTorch's fused attention."""
+    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    return attention(
+        *(x[None] for x in (query, key, value)), attn_mask=bias[None]
+    )[0][0]
 
 
 def _pieces(
@@ -175,45 +173,43 @@ def _pieces(
     key: Tensor,
     rel_h: Tensor,
     rel_w: Tensor,
-    key_mask: Tensor | None,
-) -> Iterator[tuple[tuple[slice, slice], slice, Tensor]]:
-    """Go through images, heads and queries piece by piece.
+    hidden: Tensor | None,
+) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Go through heads and queries piece by piece.
 
     Few heads with many queries each are better than many heads with few,
     because the keys of a head are prepared anew for each piece.
 
     Yields:
-        A slice of batch and heads, one of the queries, and their bias.
+        A slice of the heads, one of the queries, and their bias.
     """
-    batch, heads, queries, _ = query.shape
-    keys, texts = key.shape[2], query.shape[2] - rel_h.shape[2]
-    rows = max(1, CHUNK_ENTRIES * torch.get_num_threads() // keys)
-    for images in _slices(batch, rows // (heads * queries)):
-        hidden = None if key_mask is None else ~key_mask[images, None, None]
-        for some in _slices(heads, rows // queries):
-            at = images, some
-            bias_h, bias_w = rel_h[at], rel_w[at]
-            if texts:
-                shape = (*bias_h.shape[:2], texts, keys)
-                bias = bias_h.new_zeros(shape)
-                if hidden is not None:
-                    bias.masked_fill_(hidden, -torch.inf)
-                yield at, slice(0, texts), bias
-            for part in _slices(queries - texts, rows):
-                bias = _bias(bias_h[:, :, part], bias_w[:, :, part], keys)
-                if hidden is not None:
-                    bias.masked_fill_(hidden, -torch.inf)
-                yield at, slice(part.start + texts, part.stop + texts), bias
+    heads, queries, _ = query.shape
+    keys, texts = key.shape[1], query.shape[1] - rel_h.shape[1]
+    size = max(1, CHUNK_ENTRIES * torch.get_num_threads() // keys)
+    for at in _slices(heads, size // queries):
+        for rows in chain(
+            _slices(texts, size), _slices(queries, size, start=texts)
+        ):
+            if rows.start < texts:
+                shape = rel_h[at].shape[0], rows.stop - rows.start, keys
+                bias = rel_h.new_zeros(shape)
+            else:
+                image = slice(rows.start - texts, rows.stop - texts)
+                bias = _bias(rel_h[at, image], rel_w[at, image], keys)
+            if hidden is not None:
+                bias.masked_fill_(hidden[at], -torch.inf)
+            yield at, rows, bias
 
 
-def _slices(total: int, size: int) -> Iterator[slice]:
-    """Cut ``range(total)`` into even slices of about ``size``, at least 1."""
-    if not total:
+def _slices(stop: int, size: int, start: int = 0) -> Iterator[slice]:
+    """Cut a range into even slices of about ``size``, at least 1."""
+    if start == stop:
         return
     # No remainder of a few: each slice prepares the keys anew.
-    size = -(-total // max(1, round(total / max(1, size))))
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
+    count = max(1, round((stop - start) / max(1, size)))
+    size = -(-(stop - start) // count)
+    for begin in range(start, stop, size):
+        yield slice(begin, min(begin + size, stop))
 
 
 def _bias(rel_h: Tensor, rel_w: Tensor, keys: int) -> Tensor:
@@ -225,12 +221,6 @@ def _bias(rel_h: Tensor, rel_w: Tensor, keys: int) -> Tensor:
     by_place = bias[..., texts:].unflatten(-1, (height, width))
     torch.add(rel_h[..., None], rel_w[..., None, :], out=by_place)
     return bias
-
-
-def _flash(*args: Tensor, **kwargs: Any) -> tuple[Tensor, ...]:
-    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        *args, **kwargs
-    )
 
 
 def chunked(
@@ -246,7 +236,12 @@ def chunked(
     Bias and scores are few enough to stay in the cache of a CPU. PyTorch's
     fused attention takes them in float32, plain products in bfloat16.
     """
-    return _Chunked.apply(query, key, value, rel_h, rel_w, key_mask)
+    heads = query.shape[:2]
+    hidden = None
+    if key_mask is not None:
+        hidden = ~key_mask.repeat_interleave(heads[1], dim=0)[:, None]
+    flat = (x.flatten(0, 1) for x in (query, key, value, rel_h, rel_w))
+    return _Chunked.apply(*flat, hidden).unflatten(0, heads)
 
 
 BACKENDS: dict[str, Callable[..., Tensor]] = dict(
