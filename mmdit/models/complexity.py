@@ -243,15 +243,17 @@ def _attention(batch: int, queries: int, keys: int, dims: int) -> int:
     return 2 * 2 * batch * queries * keys * dims
 
 
-def _joint_attention(
-    module: JointAttention, inputs: dict, out: tuple[Tensor, Tensor | None]
-) -> int:
-    # Rows of text that nobody reads are no queries, and not in the output.
-    batch, height, width, channels = inputs['image'].shape
-    text, text_out = inputs.get('text'), out[1]
+def _joint_attention(module: JointAttention, inputs: dict, out: Tensor) -> int:
+    batch, length, channels = inputs['x'].shape
+    height, width = inputs['grid']
+    texts, unread = length - height * width, length - out.shape[1]
+    if side := module.window_size:
+        batch *= -(-height // side) * -(-width // side)
+        height = width = side
     tokens = height * width
-    keys = tokens + (0 if text is None else text.shape[1])
-    queries = tokens + (0 if text_out is None else text_out.shape[1])
+    keys = tokens + texts
+    # Rows of text that nobody reads are no queries, and not in the output.
+    queries = keys - unread
     relative = 2 * batch * tokens * (height + width) * channels
     return relative + _attention(batch, queries, keys, channels)
 

@@ -1,6 +1,6 @@
 """tools/analysis_tools/get_flops.py."""
 
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,16 +11,9 @@ CONFIG = ROOT / 'configs' / 'dit' / f'{DEFAULT}.py'
 
 
 @pytest.fixture
-def get_flops(load_tool, monkeypatch, capsys):
-    """Run the tool in this process and return what it prints."""
-    tool = load_tool('analysis_tools/get_flops.py')
-
-    def run(*args):
-        monkeypatch.setattr(sys, 'argv', ['get_flops.py', *map(str, args)])
-        tool.main()
-        return capsys.readouterr().out
-
-    return run
+def get_flops(run_tool, tmp_path):
+    """Return what the tool prints."""
+    return partial(run_tool, 'analysis_tools/get_flops.py', tmp_path)
 
 
 def test_table_has_one_row_for_each_config(get_flops):

@@ -1,25 +1,22 @@
 """tools/analysis_tools/get_memory.py."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-CONFIG = CONFIGS / 'synthref/ldit_sam-tiny_synthref-64x64.py'
+CONFIG = CONFIGS / 'dit/ldit_sam-vit-b_4xb16-40e_refcoco-512x512.py'
 
 
 @pytest.fixture
-def get_memory(load_tool, monkeypatch, capsys):
-    """Run the tool in this process and return the numbers of each row."""
-    tool = load_tool('analysis_tools/get_memory.py')
+def get_memory(run_tool, tmp_path):
+    """Return the numbers of each row that the tool prints."""
 
     def run(*args):
-        monkeypatch.setattr(sys, 'argv', ['get_memory.py', *map(str, args)])
-        tool.main()
+        out = run_tool('analysis_tools/get_memory.py', tmp_path, *args)
         rows = [
             line.split('│')[1:-1]
-            for line in capsys.readouterr().out.splitlines()
+            for line in out.splitlines()
             if line.startswith('│')
         ]
         return {name.strip(): list(map(float, row)) for name, *row in rows}

@@ -27,6 +27,7 @@ from benchmark_parts import (
     step_case,
     text_case,
 )
+from benchmark_plots import draw_curve, draw_ratios
 from compare_variants import cpu_name, git
 from rich.console import Console
 from rich.table import Table
@@ -291,83 +292,6 @@ def show(rows: list[dict], console: Console) -> None:
     console.print(f'matrix products: {said}\n')
 
 
-def plot(rows: list[dict], path: Path) -> None:
-    """Draw how many times faster than the first contender each is."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    places: list[float] = []
-    titles: dict[float, str] = {}
-    for row in rows:
-        title = (
-            f'{row["case"]}: {row["measured"]}, {row["batch"]} x '
-            f'{row["size"]} px'
-        )
-        place = places[-1] + 1 if places else 0
-        if title not in titles.values():
-            titles[place] = title
-            place += 1
-        places.append(place)
-    figure, axes = pyplot.subplots(
-        figsize=(8, 0.8 + 0.27 * places[-1]), layout='tight'
-    )
-    ours = [row['contender'] == 'mmdit' for row in rows]
-    colors = ['#d1495b' if mine else '#b8c4ce' for mine in ours]
-    bars = axes.barh(places, [row['ratio'] for row in rows], color=colors)
-    axes.bar_label(
-        bars,
-        [f'{r["ratio"]:.2f}x  {r["median"]:.2f} s' for r in rows],
-        padding=3,
-        fontsize=8,
-    )
-    names = [f'{row["contender"]}, {row["dtype"]}' for row in rows]
-    axes.set_yticks(places, names, fontsize=8)
-    for place, title in titles.items():
-        axes.text(0, place, title, fontsize=8, weight='bold', va='center')
-    axes.invert_yaxis()
-    axes.margins(x=0.2, y=0.01)
-    axes.set_xlabel('times the speed of the first of each group')
-    axes.spines[['top', 'right', 'left']].set_visible(False)
-    axes.tick_params(left=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-
-
-def draw_curve(rows: list[dict], path: Path) -> None:
-    """Draw what each contender of the first case takes for each size."""
-    import matplotlib
-
-    matplotlib.use('Agg')
-    from matplotlib import pyplot
-
-    first = rows[0]
-    same = ('case', 'measured', 'arch', 'batch')
-    curves: dict[str, list[tuple[int, float]]] = {}
-    for row in rows:
-        if all(row[fact] == first[fact] for fact in same):
-            name = f'{row["contender"]}, {row["dtype"]}'
-            curves.setdefault(name, []).append((row['size'], row['peak_mib']))
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout='tight')
-    for name, points in curves.items():
-        sizes, peaks = zip(*sorted(points), strict=True)
-        style = '-' if name.startswith('mmdit, float32') else '--'
-        axes.plot(sizes, peaks, style, marker='o', label=name)
-    axes.set_xticks(sorted({row['size'] for row in rows}))
-    axes.set_xlabel(
-        f'side of the image, pixels (ViT-{first["arch"]}, batch '
-        f'{first["batch"]}, {first["measured"]})'
-    )
-    axes.set_ylabel('peak of memory, MiB')
-    axes.set_ylim(bottom=0)
-    axes.legend(frameon=False)
-    axes.grid(color='#e6e6e6')
-    axes.spines[['top', 'right']].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
-
-
 def main() -> None:
     """Measure all cases, printing and writing each when it is done."""
     args = parse_args()
@@ -382,7 +306,7 @@ def main() -> None:
         show(rows, console)
         args.out.write_text(json.dumps(report, indent=1) + '\n')
     if args.plot is not None:
-        plot(report['rows'], args.plot)
+        draw_ratios(report['rows'], args.plot)
     if args.curve is not None:
         draw_curve(report['rows'], args.curve)
     console.print(f'wrote {args.out}')

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .backends import BACKENDS, check_backend, choose_backend
 from .linear import Linear
 from .position import TableCache, relative_table
+from .window import merge_windows, split_windows
 
 
 def attend(
@@ -55,6 +56,10 @@ class JointAttention(nn.Module):
         num_heads: Number of heads n.
         table_size: Side of the grid that the relative tables were trained
             on; they hold 2 * table_size - 1 entries.
+        window_size: Side of the attention windows in tokens; 0 attends over
+            the whole image. The text joins every window, and its update is
+            the mean of what the windows of its image say.
+        backend: See :func:`attend`.
     """
 
     def __init__(
@@ -62,11 +67,13 @@ class JointAttention(nn.Module):
         embed_dims: int,
         num_heads: int,
         table_size: int,
+        window_size: int = 0,
         backend: str = 'auto',
     ) -> None:
         super().__init__()
         check_backend(backend)
         self.num_heads = num_heads
+        self.window_size = window_size
         self.backend = backend
         head_width = embed_dims // num_heads
         self.qkv = Linear(embed_dims, embed_dims * 3)
@@ -86,41 +93,43 @@ class JointAttention(nn.Module):
 
     def forward(
         self,
-        image: Tensor,
-        text: Tensor | None = None,
+        x: Tensor,
+        grid: tuple[int, int],
         text_mask: Tensor | None = None,
         update_text: bool = True,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Tensor:
         """Let every token attend to every token, within each window.
 
         Args:
-            image: (B * R, H, W, C), R windows of each image, or R = 1.
-            text: (B, L, C), which joins every window of its image.
+            x: (B, L + N, C).
+            grid: H and W of the image tokens.
             text_mask: (B, L) bool, False where a token must not be attended.
             update_text: Whether the text's own output is wanted.
 
         Returns:
-            The image's (B * R, H, W, C) output and the text's (B, L, C), the
-            mean over the windows; None without text or ``update_text``.
+            (B, L + N, C), or (B, N, C) without ``update_text``.
         """
-        height, width = image.shape[1:3]
-        query, key, value = self._heads(image.flatten(1, 2))
-        by_row = query.unflatten(2, (height, width))
-        table_h, table_w = self._resized_tables(height, width)
+        image_grid = grid
+        qkv = self.qkv(x)
+        if self.window_size:
+            # Behind the layer, which maps SAM's zero padding to its bias.
+            qkv = split_windows(qkv, grid, self.window_size, self.qkv.bias)
+            grid = self.window_size, self.window_size
+        tokens = grid[0] * grid[1]
+        texts = qkv.shape[1] - tokens
+        qkv = qkv.unflatten(2, (3, self.num_heads, -1))
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        by_row = query[:, :, texts:].unflatten(2, grid)
+        table_h, table_w = self._resized_tables(*grid)
         rel_h = torch.einsum('bnhwd,hkd->bnhwk', by_row, table_h)
         rel_w = torch.einsum('bnhwd,wkd->bnhwk', by_row, table_w)
         key_mask = None
-        if text is not None:
-            heads = self._heads(text)
-            key, value = _join(heads[1], key), _join(heads[2], value)
-            if update_text:
-                query = _join(heads[0], query)
-            if text_mask is not None:
-                windows = image.shape[0] // text.shape[0]
-                key_mask = F.pad(text_mask, (0, height * width), value=True)
-                key_mask = key_mask.repeat_interleave(windows, dim=0)
+        if text_mask is not None:
+            windows = key.shape[0] // x.shape[0]
+            key_mask = F.pad(text_mask, (0, tokens), value=True)
+            key_mask = key_mask.repeat_interleave(windows, dim=0)
         out = attend(
-            query,
+            query if update_text else query[:, :, texts:],
             key,
             value,
             rel_h.flatten(2, 3),
@@ -129,17 +138,9 @@ class JointAttention(nn.Module):
             self.backend,
         )
         out = out.transpose(1, 2).flatten(2)
-        text_out = None
-        if text is not None and update_text:
-            said, out = out.split([text.shape[1], height * width], dim=1)
-            said = said.unflatten(0, (text.shape[0], -1)).mean(dim=1)
-            text_out = self.proj(said)
-        return self.proj(out).unflatten(1, (height, width)), text_out
-
-    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Project (B, S, C) to queries, keys and values (B, n, S, d)."""
-        qkv = self.qkv(x).unflatten(2, (3, self.num_heads, -1))
-        return qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if self.window_size:
+            out = merge_windows(out, image_grid, self.window_size)
+        return self.proj(out)
 
     def _resized_tables(
         self, height: int, width: int
@@ -150,10 +151,3 @@ class JointAttention(nn.Module):
             get(relative_table, self.rel_pos_h, height),
             get(relative_table, self.rel_pos_w, width),
         )
-
-
-def _join(text: Tensor, image: Tensor) -> Tensor:
-    """Put (B, n, L, d) text before each window of (B * R, n, N, d)."""
-    image = image.unflatten(0, (text.shape[0], -1))
-    text = text[:, None].expand(-1, image.shape[1], -1, -1, -1)
-    return torch.cat([text, image], dim=3).flatten(0, 1)

@@ -98,8 +98,9 @@ def folded(
 class _Chunked(torch.autograd.Function):
     """Attention of a few queries at a time, recomputed in the backward.
 
-    Heads of all images are one dimension, (B*n, Q, d); ``hidden`` is
-    (B*n, 1, K) bool, True where a key must not be attended.
+    Heads of all images are one dimension, (B*n, Q, d), and every query has
+    a bias, text queries one of zeros; ``hidden`` is (B*n, 1, K) bool, True
+    where a key must not be attended.
     """
 
     @staticmethod
@@ -115,7 +116,7 @@ class _Chunked(torch.autograd.Function):
         """Return (B*n, Q, d)."""
         ctx.save_for_backward(query, key, value, rel_h, rel_w, hidden)
         out = torch.empty_like(query)
-        for at, rows, bias in _pieces(query, key, rel_h, rel_w, hidden):
+        for at, rows, bias in _pieces(key, rel_h, rel_w, hidden):
             q, k, v = query[at, rows], key[at], value[at]
             if query.dtype == torch.bfloat16:
                 # The fused kernel multiplies these as slowly as float32.
@@ -130,34 +131,33 @@ class _Chunked(torch.autograd.Function):
         """Return the gradients of all inputs."""
         query, key, value, rel_h, rel_w, hidden = ctx.saved_tensors
         scale = query.shape[-1] ** -0.5
-        texts = query.shape[1] - rel_h.shape[1]
         grid = rel_h.shape[-1], rel_w.shape[-1]
-        d_query, d_key, d_value, d_rel_h, d_rel_w = (
-            torch.zeros_like(x) for x in (query, key, value, rel_h, rel_w)
+        texts = key.shape[1] - grid[0] * grid[1]
+        # A query is in one piece, a key in several.
+        d_query, d_rel_h, d_rel_w = (
+            torch.empty_like(x) for x in (query, rel_h, rel_w)
         )
-        for at, rows, bias in _pieces(query, key, rel_h, rel_w, hidden):
+        d_key, d_value = torch.zeros_like(key), torch.zeros_like(value)
+        for at, rows, bias in _pieces(key, rel_h, rel_w, hidden):
             q, k, v, g = query[at, rows], key[at], value[at], grad[at, rows]
             weights = _weights(q, k, bias)
-            d_value[at] += weights.mT @ g
-            # The memory of the scores is in the cache.
-            d_weights = torch.bmm(g, v.mT, out=bias)
-            d_scores = torch._softmax_backward_data(
-                d_weights, weights, -1, weights.dtype
+            d_value[at].baddbmm_(weights.mT, g)
+            d_scores = torch.bmm(g, v.mT)
+            torch._softmax_backward_data(
+                d_scores, weights, -1, weights.dtype, grad_input=d_scores
             )
-            d_query[at, rows] = d_scores @ k * scale
-            d_key[at] += d_scores.mT @ q * scale
-            if rows.start >= texts:
-                image = slice(rows.start - texts, rows.stop - texts)
-                by_place = d_scores[..., -rel_h.shape[1] :].unflatten(-1, grid)
-                d_rel_h[at, image] = by_place.sum(-1)
-                d_rel_w[at, image] = by_place.sum(-2)
+            d_query[at, rows].baddbmm_(d_scores, k, beta=0, alpha=scale)
+            d_key[at].baddbmm_(d_scores.mT, q, alpha=scale)
+            by_place = d_scores[..., texts:].unflatten(-1, grid)
+            torch.sum(by_place, -1, out=d_rel_h[at, rows])
+            torch.sum(by_place, -2, out=d_rel_w[at, rows])
         return d_query, d_key, d_value, d_rel_h, d_rel_w, None
 
 
 def _weights(query: Tensor, key: Tensor, bias: Tensor) -> Tensor:
-    """Return the softmax of the scores in a piece; overwrites the bias."""
+    """Turn the bias of a piece into the softmax of its scores, in place."""
     scores = bias.baddbmm_(query, key.mT, alpha=query.shape[-1] ** -0.5)
-    return scores.softmax(dim=-1)
+    return torch.softmax(scores, -1, out=scores)
 
 
 def _flash(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
@@ -169,11 +169,7 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
 
 
 def _pieces(
-    query: Tensor,
-    key: Tensor,
-    rel_h: Tensor,
-    rel_w: Tensor,
-    hidden: Tensor | None,
+    key: Tensor, rel_h: Tensor, rel_w: Tensor, hidden: Tensor | None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
     """Go through heads and queries piece by piece.
 
@@ -183,19 +179,15 @@ def _pieces(
     Yields:
         A slice of the heads, one of the queries, and their bias.
     """
-    heads, queries, _ = query.shape
-    keys, texts = key.shape[1], query.shape[1] - rel_h.shape[1]
+    (heads, keys, _), queries = key.shape, rel_h.shape[1]
+    texts = max(0, queries - rel_h.shape[2] * rel_w.shape[2])
     size = max(1, CHUNK_ENTRIES * torch.get_num_threads() // keys)
     for at in _slices(heads, size // queries):
+        # Text and image apart: a grid's rows fill the kernels' blocks.
         for rows in chain(
             _slices(texts, size), _slices(queries, size, start=texts)
         ):
-            if rows.start < texts:
-                shape = rel_h[at].shape[0], rows.stop - rows.start, keys
-                bias = rel_h.new_zeros(shape)
-            else:
-                image = slice(rows.start - texts, rows.stop - texts)
-                bias = _bias(rel_h[at, image], rel_w[at, image], keys)
+            bias = _bias(rel_h[at, rows], rel_w[at, rows], keys)
             if hidden is not None:
                 bias.masked_fill_(hidden[at], -torch.inf)
             yield at, rows, bias
@@ -203,17 +195,15 @@ def _pieces(
 
 def _slices(stop: int, size: int, start: int = 0) -> Iterator[slice]:
     """Cut a range into even slices of about ``size``, at least 1."""
-    if start == stop:
-        return
     # No remainder of a few: each slice prepares the keys anew.
     count = max(1, round((stop - start) / max(1, size)))
-    size = -(-(stop - start) // count)
+    size = max(1, -(-(stop - start) // count))
     for begin in range(start, stop, size):
         yield slice(begin, min(begin + size, stop))
 
 
 def _bias(rel_h: Tensor, rel_w: Tensor, keys: int) -> Tensor:
-    """Return the bias (..., K) of image queries for text and image keys."""
+    """Return the bias (..., K) of queries for text and image keys."""
     height, width = rel_h.shape[-1], rel_w.shape[-1]
     bias = rel_h.new_empty(*rel_h.shape[:-1], keys)
     texts = keys - height * width
@@ -236,7 +226,8 @@ def chunked(
     Bias and scores are few enough to stay in the cache of a CPU. PyTorch's
     fused attention takes them in float32, plain products in bfloat16.
     """
-    heads = query.shape[:2]
+    heads, texts = query.shape[:2], query.shape[2] - rel_h.shape[2]
+    rel_h, rel_w = (F.pad(x, (0, 0, texts, 0)) for x in (rel_h, rel_w))
     hidden = None
     if key_mask is not None:
         hidden = ~key_mask.repeat_interleave(heads[1], dim=0)[:, None]

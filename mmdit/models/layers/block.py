@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from .attention import JointAttention
 from .linear import Linear, mlp
-from .window import merge_windows, split_windows
 
 # Tokens that a CPU takes through an MLP at a time: what lies between its two
 # layers then stays in the cache, and in memory that needs no new pages.
@@ -36,9 +35,7 @@ class Block(nn.Module):
         num_heads: Attention heads.
         mlp_ratio: Hidden width of the MLP over C.
         table_size: See :class:`JointAttention`.
-        window_size: Side of the attention windows in tokens; 0 attends over
-            the whole image. The text joins every window, and its update is
-            the mean of what the windows of its image say.
+        window_size: See :class:`JointAttention`.
         backend: See :func:`attend`.
     """
 
@@ -52,9 +49,10 @@ class Block(nn.Module):
         backend: str = 'auto',
     ) -> None:
         super().__init__()
-        self.window_size = window_size
         self.norm1 = nn.LayerNorm(embed_dims, eps=1e-6)
-        self.attn = JointAttention(embed_dims, num_heads, table_size, backend)
+        self.attn = JointAttention(
+            embed_dims, num_heads, table_size, window_size, backend
+        )
         self.norm2 = nn.LayerNorm(embed_dims, eps=1e-6)
         self.mlp = MLP(embed_dims, int(embed_dims * mlp_ratio))
 
@@ -74,16 +72,18 @@ class Block(nn.Module):
             update_text: False saves the text's own rows where nobody reads
                 them; the text returned is then None.
         """
-        image_update, text_update = self._attend(
-            self.norm1(image),
-            None if text is None else self.norm1(text),
-            text_mask,
-            update_text,
-        )
-        image = self._feed_forward(image + image_update)
-        if text is None or text_update is None:
-            return image, None
-        return image, self._feed_forward(text + text_update)
+        grid = image.shape[1], image.shape[2]
+        x = image.flatten(1, 2)
+        texts = 0
+        if text is not None:
+            # One sequence: every weight is then read once for both.
+            x, texts = torch.cat([text, x], dim=1), text.shape[1]
+        update = self.attn(self.norm1(x), grid, text_mask, update_text)
+        if not update_text:
+            x, texts = x[:, texts:], 0
+        x = self._feed_forward(x + update)
+        image = x[:, texts:].unflatten(1, grid)
+        return image, x[:, :texts] if texts else None
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         """Return x + MLP(norm(x)); without gradients, in the place of x."""
@@ -97,22 +97,3 @@ class Block(nn.Module):
         for rows in x.view(-1, x.shape[-1]).split(CPU_ROWS):
             rows += self.mlp(self.norm2(rows))
         return x
-
-    def _attend(
-        self,
-        image: Tensor,
-        text: Tensor | None,
-        text_mask: Tensor | None,
-        update_text: bool,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Attend over the whole image, or within each window."""
-        if not self.window_size:
-            return self.attn(image, text, text_mask, update_text)
-        grid = image.shape[1], image.shape[2]
-        image, text = self.attn(
-            split_windows(image, self.window_size),
-            text,
-            text_mask,
-            update_text,
-        )
-        return merge_windows(image, grid), text

@@ -206,7 +206,8 @@ def test_masked_text_makes_no_difference():
 
 def window_attention(block, images, text):
     """Attend within every window on its own, one after the other."""
-    size = block.window_size
+    attention, size = block.attn, block.attn.window_size
+    attention.window_size = 0  # the windows are cut here
     images, text = block.norm1(images), block.norm1(text)
     height, width = images.shape[1:3]
     images = F.pad(images, (0, 0, 0, -width % size, 0, -height % size))
@@ -214,9 +215,14 @@ def window_attention(block, images, text):
     for top in range(0, images.shape[1], size):
         for left in range(0, images.shape[2], size):
             window = images[:, top : top + size, left : left + size]
-            out, text_out = block.attn(window, text)
-            result[:, top : top + size, left : left + size] = out
+            tokens = torch.cat([text, window.flatten(1, 2)], dim=1)
+            out = attention(tokens, (size, size))
+            text_out, out = out.split([text.shape[1], size * size], dim=1)
+            result[:, top : top + size, left : left + size] = out.unflatten(
+                1, (size, size)
+            )
             said.append(text_out)
+    attention.window_size = size
     return result[:, :height, :width], torch.stack(said).mean(0)
 
 

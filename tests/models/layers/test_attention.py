@@ -55,13 +55,13 @@ def test_equals_the_written_out_bias(grid, query_text, key_text, masked):
 def test_weights_swapped_in_without_a_trace_are_noticed():
     """As MMEngine swaps averaged weights in, before it calls eval()."""
     attention = JointAttention(8, 2, table_size=3).eval()
-    image = torch.randn(1, 4, 4, 8)
+    x = torch.randn(1, 16, 8)
     torch.nn.init.normal_(attention.rel_pos_h)
-    before, _ = attention(image)
+    before = attention(x, (4, 4))
     attention.rel_pos_h.data.copy_(torch.randn(5, 4))
     attention.eval()
-    after, _ = attention(image)
+    after = attention(x, (4, 4))
     fresh = JointAttention(8, 2, table_size=3)
     fresh.load_state_dict(attention.state_dict())
     assert not torch.allclose(before, after)
-    torch.testing.assert_close(after, fresh(image)[0])
+    torch.testing.assert_close(after, fresh(x, (4, 4)))
