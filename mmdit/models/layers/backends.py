@@ -8,7 +8,6 @@ keys of which the last N are image tokens, n heads, d head width.
 """
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import Any
 
 import torch
@@ -117,12 +116,8 @@ class _Chunked(torch.autograd.Function):
         ctx.save_for_backward(query, key, value, rel_h, rel_w, hidden)
         out = torch.empty_like(query)
         for at, rows, bias in _pieces(key, rel_h, rel_w, hidden):
-            q, k, v = query[at, rows], key[at], value[at]
-            if query.dtype == torch.bfloat16:
-                # The fused kernel multiplies these as slowly as float32.
-                torch.bmm(_weights(q, k, bias), v, out=out[at, rows])
-            else:
-                out[at, rows] = _flash(q, k, v, bias)
+            weights = _weights(query[at, rows], key[at], bias)
+            torch.bmm(weights, value[at], out=out[at, rows])
         return out
 
     @staticmethod
@@ -160,14 +155,6 @@ def _weights(query: Tensor, key: Tensor, bias: Tensor) -> Tensor:
     return torch.softmax(scores, -1, out=scores)
 
 
-def _flash(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
-    """Attend in a piece by PyTorch's fused attention."""
-    attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    return attention(
-        *(x[None] for x in (query, key, value)), attn_mask=bias[None]
-    )[0][0]
-
-
 def _pieces(
     key: Tensor, rel_h: Tensor, rel_w: Tensor, hidden: Tensor | None
 ) -> Iterator[tuple[slice, slice, Tensor]]:
@@ -180,26 +167,22 @@ def _pieces(
         A slice of the heads, one of the queries, and their bias.
     """
     (heads, keys, _), queries = key.shape, rel_h.shape[1]
-    texts = max(0, queries - rel_h.shape[2] * rel_w.shape[2])
     size = max(1, CHUNK_ENTRIES * torch.get_num_threads() // keys)
     for at in _slices(heads, size // queries):
-        # Text and image apart: a grid's rows fill the kernels' blocks.
-        for rows in chain(
-            _slices(texts, size), _slices(queries, size, start=texts)
-        ):
+        for rows in _slices(queries, size):
             bias = _bias(rel_h[at, rows], rel_w[at, rows], keys)
             if hidden is not None:
                 bias.masked_fill_(hidden[at], -torch.inf)
             yield at, rows, bias
 
 
-def _slices(stop: int, size: int, start: int = 0) -> Iterator[slice]:
+def _slices(stop: int, size: int) -> Iterator[slice]:
     """Cut a range into even slices of about ``size``, at least 1."""
     # No remainder of a few: each slice prepares the keys anew.
-    count = max(1, round((stop - start) / max(1, size)))
-    size = max(1, -(-(stop - start) // count))
-    for begin in range(start, stop, size):
-        yield slice(begin, min(begin + size, stop))
+    count = max(1, round(stop / max(1, size)))
+    size = -(-stop // count)
+    for start in range(0, stop, size):
+        yield slice(start, min(start + size, stop))
 
 
 def _bias(rel_h: Tensor, rel_w: Tensor, keys: int) -> Tensor:
@@ -223,15 +206,17 @@ def chunked(
 ) -> Tensor:
     """Attend with some queries, and their bias, at a time.
 
-    Bias and scores are few enough to stay in the cache of a CPU. PyTorch's
-    fused attention takes them in float32, plain products in bfloat16.
+    Bias and scores are few enough to stay in the cache of a CPU.
     """
     heads, texts = query.shape[:2], query.shape[2] - rel_h.shape[2]
     rel_h, rel_w = (F.pad(x, (0, 0, texts, 0)) for x in (rel_h, rel_w))
     hidden = None
     if key_mask is not None:
         hidden = ~key_mask.repeat_interleave(heads[1], dim=0)[:, None]
-    flat = (x.flatten(0, 1) for x in (query, key, value, rel_h, rel_w))
+    # A product copies rows that lie apart, once for each piece.
+    flat = (
+        x.flatten(0, 1).contiguous() for x in (query, key, value, rel_h, rel_w)
+    )
     return _Chunked.apply(*flat, hidden).unflatten(0, heads)
 
 
@@ -251,6 +236,11 @@ def check_backend(name: str) -> None:
 
 def choose_backend(query: Tensor, rel_h: Tensor) -> str:
     """Name the fastest backend for a device."""
-    if query.device.type == 'cpu' and not torch.compiler.is_compiling():
+    if (
+        query.device.type == 'cpu'
+        # A CPU multiplies float16 fast in fused attention only.
+        and query.dtype != torch.float16
+        and not torch.compiler.is_compiling()
+    ):
         return 'chunked'
     return 'folded'
