@@ -41,7 +41,7 @@ def attend(
     """
     check_backend(backend)
     if backend == 'auto':
-        backend = choose_backend(query, rel_h)
+        backend = choose_backend(query)
     return BACKENDS[backend](query, key, value, rel_h, rel_w, key_mask)
 
 
@@ -109,18 +109,17 @@ class JointAttention(nn.Module):
         Returns:
             (B, L + N, C), or (B, N, C) without ``update_text``.
         """
-        image_grid = grid
-        qkv = self.qkv(x)
+        qkv, area = self.qkv(x), grid
         if self.window_size:
             # Behind the layer, which maps SAM's zero padding to its bias.
             qkv = split_windows(qkv, grid, self.window_size, self.qkv.bias)
-            grid = self.window_size, self.window_size
-        tokens = grid[0] * grid[1]
+            area = self.window_size, self.window_size
+        tokens = area[0] * area[1]
         texts = qkv.shape[1] - tokens
         qkv = qkv.unflatten(2, (3, self.num_heads, -1))
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        by_row = query[:, :, texts:].unflatten(2, grid)
-        table_h, table_w = self._resized_tables(*grid)
+        by_row = query[:, :, texts:].unflatten(2, area)
+        table_h, table_w = self._resized_tables(*area)
         rel_h = torch.einsum('bnhwd,hkd->bnhwk', by_row, table_h)
         rel_w = torch.einsum('bnhwd,wkd->bnhwk', by_row, table_w)
         key_mask = None
@@ -139,7 +138,7 @@ class JointAttention(nn.Module):
         )
         out = out.transpose(1, 2).flatten(2)
         if self.window_size:
-            out = merge_windows(out, image_grid, self.window_size)
+            out = merge_windows(out, grid, self.window_size)
         return self.proj(out)
 
     def _resized_tables(

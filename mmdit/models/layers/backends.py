@@ -234,7 +234,7 @@ def check_backend(name: str) -> None:
         )
 
 
-def choose_backend(query: Tensor, rel_h: Tensor) -> str:
+def choose_backend(query: Tensor) -> str:
     """Name the fastest backend for a device."""
     if (
         query.device.type == 'cpu'
