@@ -1,10 +1,12 @@
 """Mixed precision: bfloat16 where the device has it, else float16."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.runner.amp import autocast
 from torch import nn
@@ -61,6 +63,14 @@ def use_amp(cfg: Config, dtype: str | None = None) -> None:
         )
     if dtype == 'float16' and not torch.cuda.is_available():
         raise ValueError('float16 needs a GPU; on a CPU use bfloat16')
+    if not torch.cuda.is_available() and not cpu_has_bfloat16():
+        print_log(
+            'This CPU has no instructions for bfloat16 (AVX-512): mixed '
+            'precision will be many times slower than float32 here; leave '
+            '--amp out, or take it on a GPU',
+            logger='current',
+            level=logging.WARNING,
+        )
     wrapper.pop('dtype', None)
     if dtype == 'bfloat16':
         wrapper.type = _BFLOAT16
@@ -69,6 +79,14 @@ def use_amp(cfg: Config, dtype: str | None = None) -> None:
         wrapper.type = _FLOAT16
         wrapper.dtype = dtype
         wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def cpu_has_bfloat16() -> bool:
+    """Tell whether this CPU multiplies bfloat16 with a fast kernel."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
 
 
 def _best_dtype() -> str:

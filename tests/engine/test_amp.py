@@ -3,6 +3,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper
 
+from mmdit.engine import amp
 from mmdit.engine.amp import BFloat16OptimWrapper, use_amp
 from mmdit.registry import OPTIM_WRAPPERS
 
@@ -76,3 +77,13 @@ def test_products_are_in_bfloat16_and_weights_are_not():
     wrapper.update_params(out.float().sum())
     assert model.weight.dtype == torch.float32
     torch.testing.assert_close(model.weight, before - 0.1)
+
+
+@pytest.mark.parametrize('has_it', [True, False])
+def test_a_cpu_without_bfloat16_is_named(gpu, has_it, monkeypatch):
+    said = []
+    monkeypatch.setattr(amp, 'cpu_has_bfloat16', lambda: has_it)
+    monkeypatch.setattr(amp, 'print_log', lambda text, **_: said.append(text))
+    use_amp(config())
+    warned = any('no instructions for bfloat16' in text for text in said)
+    assert warned == (gpu is None and not has_it)

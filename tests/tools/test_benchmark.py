@@ -81,6 +81,7 @@ def test_a_training_step_is_measured(benchmark, monkeypatch, tmp_path):
     report = run(
         *(benchmark, monkeypatch, tmp_path / 'out.json'),
         *('--groups', 'step', '--passes', 'backward'),
+        *('--dtypes', 'float32', 'bfloat16'),
     )
     names = [(row['contender'], row['dtype']) for row in report['rows']]
     assert names == [

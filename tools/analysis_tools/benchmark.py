@@ -33,6 +33,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from mmdit.engine.amp import cpu_has_bfloat16
+
 GROUPS = ('text', 'windows', 'all', 'step', 'expressions')
 PASSES = ('forward', 'backward')
 MIB = 2**20
@@ -69,7 +71,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dtypes',
         nargs='+',
-        default=['float32', 'bfloat16'],
+        default=['float32'] + ['bfloat16'] * (gpu or cpu_has_bfloat16()),
         help='what ours computes in; the plain one always has float32 too',
     )
     parser.add_argument('--repeats', type=int, default=5)

@@ -6,6 +6,17 @@ from torch.utils.flop_counter import FlopCounterMode
 from mmdit.models.layers import linear
 
 
+@pytest.fixture(autouse=True, params=['mkl', 'onednn'])
+def library(request, monkeypatch):
+    """Whatever this CPU is best at, both libraries give the numbers."""
+    if request.param == 'onednn' and not torch.backends.mkldnn.is_available():
+        pytest.skip('this torch has no oneDNN')
+    monkeypatch.setattr(
+        linear, 'has_fast_onednn', lambda: request.param == 'onednn'
+    )
+    return request.param
+
+
 def make(dtype=torch.float32):
     torch.manual_seed(0)
     return linear.Linear(24, 40).to(dtype)
@@ -18,8 +29,16 @@ def test_equals_torch(shape, gelu):
     expected = F.linear(x, layer.weight, layer.bias)
     expected = F.gelu(expected) if gelu else expected
     with torch.no_grad():
-        assert linear.use_onednn(x) == torch.backends.mkldnn.is_available()
+        assert linear.by_hand(x)
         torch.testing.assert_close(layer(x, gelu=gelu), expected)
+
+
+def test_the_library_is_called(library):
+    layer, x = make(), torch.randn(3, 24)
+    with torch.no_grad(), torch.profiler.profile() as profile:
+        layer(x, gelu=True)
+    operators = {event.key for event in profile.key_averages()}
+    assert ('mkldnn::_linear_pointwise' in operators) == (library == 'onednn')
 
 
 def test_strided_input():
@@ -35,7 +54,7 @@ def test_strided_input():
 def test_gradients_equal_torchs(shape, gelu):
     layer = make()
     x = torch.randn(shape, requires_grad=True)
-    assert linear.use_onednn(x)
+    assert linear.by_hand(x)
 
     def gradients(out):
         weight = torch.linspace(-1, 1, out.numel()).view_as(out)
@@ -108,9 +127,9 @@ def test_mlp_keeps_one_hidden_tensor():
 
 def test_other_types_take_torchs_own():
     x = torch.randn(3, 24)
-    assert not linear.use_onednn(x.double())
+    assert not linear.by_hand(x.double())
     with torch.autocast('cpu', torch.bfloat16):
-        assert not linear.use_onednn(x)
+        assert not linear.by_hand(x)
         assert make()(x).dtype == torch.bfloat16
 
 
