@@ -43,14 +43,17 @@ def test_encoders_are_compared_on_equal_outputs(
     report = run(
         *(benchmark, monkeypatch, tmp_path / 'out.json'),
         *('--groups', 'text', 'windows', 'all'),
+        *('--backends', 'auto', 'folded'),
         *('--plot', str(plot), '--curve', str(curve)),
     )
     cases = {}
     for row in report['rows']:
         cases.setdefault((row['case'], row['measured']), []).append(row)
     assert len(cases) == 4  # text in both directions
-    for rows in cases.values():
-        assert {row['contender'] for row in rows} > {'mmdit'}
+    for (case, _), rows in cases.items():
+        names = {row['contender'] for row in rows}
+        assert names > {'mmdit'}
+        assert ('mmdit, folded' in names) == case.startswith('text')
         assert rows[0]['ratio'] == 1
         for row in rows:
             assert row['share'] > 0

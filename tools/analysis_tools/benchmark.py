@@ -34,6 +34,7 @@ from rich.table import Table
 from torch import Tensor
 
 from mmdit.engine.amp import cpu_has_bfloat16
+from mmdit.models.layers.backends import BACKENDS
 
 GROUPS = ('text', 'windows', 'all', 'step', 'expressions')
 PASSES = ('forward', 'backward')
@@ -73,6 +74,14 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         default=['float32'] + ['bfloat16'] * (gpu or cpu_has_bfloat16()),
         help='what ours computes in; the plain one always has float32 too',
+    )
+    parser.add_argument(
+        '--backends',
+        nargs='+',
+        choices=['auto', *BACKENDS],
+        default=['auto'],
+        help="ours' attention in the groups text and step, beside the "
+        'reference; auto is what users get',
     )
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--device', default='cuda' if gpu else 'cpu')
@@ -121,6 +130,7 @@ def make_cases(args: argparse.Namespace) -> Iterator[tuple[Setting, Case]]:
                     tuple(getattr(torch, name) for name in args.dtypes),
                     direction == 'backward',
                     torch.device(args.device),
+                    tuple(args.backends),
                 )
                 for group in args.groups:
                     for case in make_group(group, setting):

@@ -65,7 +65,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Setting:
-    """Of what size, on what, and in which direction a case runs."""
+    """Of what size, on what, and in which direction a case runs.
+
+    Attributes:
+        backends: Attention backends that ours is measured with, beside the
+            reference; 'auto' is what users get.
+    """
 
     arch: str
     batch: int
@@ -73,6 +78,7 @@ class Setting:
     dtypes: tuple[torch.dtype, ...]
     backward: bool
     device: torch.device
+    backends: tuple[str, ...] = ('auto',)
 
     @property
     def facts(self) -> dict:
@@ -113,14 +119,26 @@ def text_case(setting: Setting) -> Case:
         [
             Contender('plain', torch.float32, plain),
             Contender('mmdit, reference', torch.float32, reference),
-            *(
-                Contender('mmdit', dtype, partial(ours, 'auto', dtype))
-                for dtype in setting.dtypes
-            ),
+            *each_backend(setting, ours),
         ],
         encoder_flops(setting, dict(type='LayerwiseProjection')),
         facts=setting.facts,
     )
+
+
+def each_backend(
+    setting: Setting, make: Callable[[str, torch.dtype], Job]
+) -> list[Contender]:
+    """Make a contender of each dtype and attention backend."""
+    return [
+        Contender(
+            'mmdit' if backend == 'auto' else f'mmdit, {backend}',
+            dtype,
+            partial(make, backend, dtype),
+        )
+        for dtype in setting.dtypes
+        for backend in setting.backends
+    ]
 
 
 def text_job(setting: Setting, model: nn.Module, dtype: torch.dtype) -> Job:
@@ -147,14 +165,7 @@ def step_case(setting: Setting) -> Case:
         'training step of L-DIT with BERT-base',
         [
             Contender('mmdit, reference', float32, reference),
-            *(
-                Contender(
-                    'mmdit',
-                    dtype,
-                    partial(training_step, setting, 'auto', dtype),
-                )
-                for dtype in setting.dtypes
-            ),
+            *each_backend(setting, partial(training_step, setting)),
         ],
         # The loss is no output to compare: dropout draws anew each time.
         equal=False,
