@@ -78,7 +78,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--backends',
         nargs='+',
-        choices=['auto', *BACKENDS],
+        choices=[b for b in ('auto', *BACKENDS) if b != 'reference'],
         default=['auto'],
         help="ours' attention in the groups text and step, beside the "
         'reference; auto is what users get',

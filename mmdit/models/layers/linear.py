@@ -132,7 +132,7 @@ def _weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """Return grad^T @ x over all rows, in the layout of the weight."""
     grad, x = grad.flatten(0, -2), x.flatten(0, -2)
     # oneDNN copies what it is given transposed, MKL need not.
-    if grad.shape[1] > x.shape[1] or not has_fast_onednn():
+    if grad.shape[1] > x.shape[1]:
         return grad.t() @ x
     return _product(grad.t(), x.t())
 
