@@ -182,7 +182,7 @@ def _death(code: int, out: Path) -> Verdict:
     if code < 0:
         kind = _KINDS.get(signal.Signals(-code), kind)
     log = (out / 'log').read_text(errors='replace')
-    own = re.findall(r'File ".*/(mmdit/[^"]+)", line (\d+)', log)
+    own = re.findall(rf'File "{ROOT}/(mmdit/[^"]+)", line (\d+)', log)
     place = ':'.join(own[0]) if own else 'unknown place'
     return Verdict(kind, f'exit status {code} at {place}', log[-3000:])
 

@@ -242,7 +242,8 @@ def run_atheris(
         f'-max_len={target.max_bytes}',
         f'-artifact_prefix={folder}/',
         '-rss_limit_mb=0',
-        '-timeout=0',
+        # The time of an input is bounded by limit_process, in CPU seconds.
+        '-timeout=86400',
         *(f'-handle_{name}=0' for name in ('segv', 'abrt', 'bus', 'fpe')),
     ]
     atheris.Setup(

@@ -201,11 +201,15 @@ def make_prompts(folder: Path) -> Target:
     mask = dict(masks=np.zeros((1, 4, 4)).tolist())
 
     def prompts() -> None:
-        content = json.loads(path.read_bytes())
+        try:
+            content = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):  # such a body reaches nobody
+            return
         if not isinstance(content, dict):
             return
+        number = 2 if content.get('number') == 2 else 1
         given = {key: content.get(key) for key in ('points', 'boxes', 'masks')}
-        for one in deal_out(content.get('number', 1), **given):
+        for one in deal_out(number, **given):
             one.check_within((40, 60), 'photo.png')
             sample: BaseDataElement = SegDataSample()
             shapes = dict(ori_shape=(40, 60), img_shape=(32, 32))
