@@ -2,17 +2,26 @@
 
 Their variants share key names: nothing in a file tells L-DIT from E-DIT
 (``probs.{i}``). The config decides which one reads the weights.
+
+Their forward pass reads the output of BERT's first layer; the layers above it
+are in every file, as trained by nobody.
 """
 
-from .rename import Drop, Table, invert
+import re
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from .rename import Drop, Renamed, Table, invert
 from .sam import sam_table
 
 _INJECTOR = 'backbone.text_injector.'
 _LINEARS = dict(q='query', k='key', v='value', merge='out')
-# Their LayerNorms call scale and shift a_2 and b_2; the second spelling is
+# Older files call scale and shift of their LayerNorms a_2 and b_2; these are
 # read only.
-_NORM_PARTS = {'a_2': 'weight', 'b_2': 'bias'}
-_NORM_PARTS |= {'weight': 'weight', 'bias': 'bias'}
+_NORM_PARTS = {'weight': 'weight', 'bias': 'bias'}
+_NORM_PARTS |= {'a_2': 'weight', 'b_2': 'bias'}
 
 
 def _norm(theirs: str, ours: str) -> dict[str, str]:
@@ -81,3 +90,78 @@ TO_DIT_PREFIXES: Table = {
     for new, old in invert(DIT_PREFIXES).items()
     if old not in _OLD_BERT
 }
+
+_BERT = 'text_encoder.bert.'
+_TEXT_LAYER = re.compile(re.escape(_BERT) + r'encoder\.layer\.(\d+)\.')
+# BERT-base's depth, which their strict loading demands.
+_BERT_DEPTH = 12
+_QUERIES = 4
+
+
+def drop_text_layers(renamed: Renamed, expected: Iterable[str]) -> None:
+    """Leave out the layers of BERT that a model does not compute.
+
+    Args:
+        renamed: What became of a file of theirs; changed in place.
+        expected: Parameter names of the model.
+    """
+    kept = 1 + max(map(_text_layer, expected), default=-1)
+    if not kept:
+        return
+    for key in list(renamed.state_dict):
+        if _text_layer(key) >= kept:
+            del renamed.state_dict[key]
+            renamed.drop(
+                f'BERT layers {kept + 1} and up',
+                f'the text is the output of layer {kept}',
+            )
+
+
+def add_unread(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Add what their strict loading demands and their model never reads.
+
+    Args:
+        state_dict: A model by their names.
+
+    Returns:
+        The same with zeros for the upper layers of BERT, its pooler,
+        ``query_embeddings`` and, where text enters the encoder,
+        ``self_attention``.
+    """
+    lang = 'lang_encoder.bert.'
+    words = state_dict.get(f'{lang}embeddings.word_embeddings.weight')
+    if words is None:
+        raise ValueError(
+            "the DIT authors' models read text, but these weights hold no "
+            'BERT; expected a model with a BertTextEncoder'
+        )
+    width = words.shape[1]
+    shapes: dict[str, Iterable[int]] = {}
+    first = f'{lang}encoder.layer.0.'
+    for key, value in state_dict.items():
+        if key.startswith(first):
+            for i in range(1, _BERT_DEPTH):
+                name = f'{lang}encoder.layer.{i}.{key.removeprefix(first)}'
+                shapes[name] = value.shape
+    shapes[f'{lang}pooler.dense.weight'] = (width, width)
+    shapes[f'{lang}pooler.dense.bias'] = (width,)
+    shapes['query_embeddings'] = (1, _QUERIES, width)
+    injected = ('probs', 'tokens', 'cross')
+    injected = tuple(f'visual_encoder.{name}' for name in injected)
+    if any(key.startswith(injected) for key in state_dict):
+        shapes |= {
+            'self_attention.in_proj_weight': (3 * width, width),
+            'self_attention.in_proj_bias': (3 * width,),
+            'self_attention.out_proj.weight': (width, width),
+            'self_attention.out_proj.bias': (width,),
+        }
+    absent = {key: s for key, s in shapes.items() if key not in state_dict}
+    # One stored zero each: torch.save keeps views as they are.
+    zero = torch.zeros(())
+    return state_dict | {key: zero.expand(*s) for key, s in absent.items()}
+
+
+def _text_layer(key: str) -> int:
+    """Return the index of the BERT layer of a parameter, or -1."""
+    match = _TEXT_LAYER.match(key)
+    return int(match[1]) if match else -1

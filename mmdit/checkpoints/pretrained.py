@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmdit.registry import WEIGHT_INITIALIZERS
 
+from .dit import drop_text_layers
 from .files import read_state_dict
 from .sources import SOURCES, to_mmdit
 from .strict import find_mismatches
@@ -50,7 +51,10 @@ class SAMPretrained:
         source, renamed = to_mmdit(
             read_state_dict(self.checkpoint), self.source
         )
-        given, expected = renamed.state_dict, module.state_dict()
+        expected = module.state_dict()
+        if source == 'dit':
+            drop_text_layers(renamed, expected)
+        given = renamed.state_dict
         added = _find_added(expected, given, source)
         lines = find_mismatches(expected, given, added)
         if lines:
@@ -86,6 +90,8 @@ def _find_added(
     """List the prefixes of ``expected`` that ``given`` need not fill."""
     if source == 'dit' or any(key.startswith(ADDED_PREFIXES) for key in given):
         return []
+    if source == 'mmpretrain':
+        return [*ADDED_PREFIXES, 'decode_head.']
     last = max([SAM_LAYERS - 1, *_layers(given)])
     extra = [i for i in sorted(_layers(expected)) if i > last]
     return [*ADDED_PREFIXES, *(f'{LAYERS}{i}.' for i in extra)]

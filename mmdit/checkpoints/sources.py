@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .dit import DIT_PREFIXES, TO_DIT_PREFIXES
+from .dit import DIT_PREFIXES, TO_DIT_PREFIXES, add_unread
 from .hf_sam import HF_SAM_PREFIXES, TO_HF_SAM_PREFIXES, add_tied
+from .mmpretrain import MMPRETRAIN_PREFIXES, TO_MMPRETRAIN_PREFIXES
 from .rename import Renamed, Table, rename
 from .sam import SAM_PREFIXES, TO_SAM_PREFIXES
 
@@ -57,6 +58,13 @@ SOURCES = {
         'visual_encoder.',
         DIT_PREFIXES,
         TO_DIT_PREFIXES,
+        add_unread,
+    ),
+    'mmpretrain': Source(
+        "MMPreTrain's ViTSAM",
+        'backbone.layers.0.ln1.',
+        MMPRETRAIN_PREFIXES,
+        TO_MMPRETRAIN_PREFIXES,
     ),
     'mmdit': Source(
         "mmdit's own checkpoint", 'backbone.', MMDIT_PREFIXES, MMDIT_PREFIXES
@@ -72,6 +80,10 @@ def find_source(keys: Iterable[str]) -> str | None:
         for name, source in SOURCES.items()
         if any(key.startswith(source.signature) for key in keys)
     ]
+    if 'mmpretrain' in found:
+        # A segmentor of ours may have that encoder.
+        ours = any(key.startswith('decode_head.mask_decoder.') for key in keys)
+        found.remove('mmpretrain' if ours else 'mmdit')
     return found[0] if len(found) == 1 else None
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from .dit import drop_text_layers
 from .sources import SOURCES, find_source, strip_module, to_mmdit
 
 SHOWN = 8
@@ -62,6 +63,8 @@ def adapt_state_dict(
         return  # left to the strict check, which names the keys
     if source != 'mmdit':
         renamed = to_mmdit(given, source)[1]
+        if source == 'dit':
+            drop_text_layers(renamed, module.state_dict())
         lines = [
             f'renamed the keys of {SOURCES[source].title}',
             *renamed.describe_dropped(),

@@ -125,8 +125,8 @@ TO_AUTHORS = (
     (r'^backbone\.text_injector\.adapter', 'visual_encoder.prob_text'),
     (r'^backbone\.text_injector\.projections?', 'visual_encoder.probs'),
     (r'^backbone\.text_injector\.offsets', 'visual_encoder.tokens'),
-    (r'^backbone\.text_injector\.norms\.(\d+)\.weight', r'ln.\1.a_2'),
-    (r'^backbone\.text_injector\.norms\.(\d+)\.bias', r'ln.\1.b_2'),
+    (r'^backbone\.text_injector\.norms\.(\d+)\.weight', r'ln.\1.weight'),
+    (r'^backbone\.text_injector\.norms\.(\d+)\.bias', r'ln.\1.bias'),
     (r'^backbone\.text_injector\.attentions\.(\d+)\.', r'cross.\1.linear_'),
     (
         r'^backbone\.text_injector\.layers\.(\d+)\.attention\.',
@@ -139,8 +139,6 @@ TO_AUTHORS = (
     (r'linear_out', 'linear_merge'),
     (r'ffn\.fc1', 'ffn.mlp.fc.linear'),
     (r'ffn\.fc2', 'ffn.mlp.linear'),
-    (r'^(cross\.\d+\.norm\d)\.weight', r'\1.a_2'),
-    (r'^(cross\.\d+\.norm\d)\.bias', r'\1.b_2'),
     (r'^(cross|ln)\.', r'visual_encoder.\1.'),
     (r'^backbone\.', 'visual_encoder.'),
 )

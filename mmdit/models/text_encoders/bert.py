@@ -4,6 +4,7 @@ Shapes: B expressions, L = max_tokens, D width of BERT.
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from mmdit.registry import MODELS
 
 # Parts of published BERT files that a text encoder does not have.
 UNUSED_PREFIXES = ('cls.', 'pooler.', 'bert.pooler.')
+_LAYER = re.compile(r'(?:^|\.)encoder\.layer\.(\d+)\.')
 
 
 @MODELS.register_module()
 class BertTextEncoder(BaseModule):
-    """Turn expressions into BERT's last hidden states.
+    """Turn expressions into BERT's hidden states, by default the last ones.
 
     The architecture and the vocabulary come from ``pretrained``; its weights
     are read in :meth:`init_weights`, which MMEngine's Runner calls before
@@ -32,6 +34,9 @@ class BertTextEncoder(BaseModule):
         config: Keyword arguments of ``transformers.BertConfig`` for a BERT
             that starts from random weights; instead of ``pretrained``.
         vocab_file: WordPiece vocabulary that goes with ``config``.
+        num_layers: Encoder layers that are kept, counted from the first; the
+            text is the output of the last of them. None keeps all, as the
+            paper says; the authors' published models read the first layer.
         max_tokens: Length L to which expressions are cut or padded,
             including [CLS] and [SEP].
         mask_padding: Whether image encoder and decoder must ignore padded
@@ -46,6 +51,7 @@ class BertTextEncoder(BaseModule):
         pretrained: str | None = None,
         config: dict | None = None,
         vocab_file: str | None = None,
+        num_layers: int | None = None,
         max_tokens: int = 20,
         mask_padding: bool = False,
         frozen: bool = False,
@@ -85,6 +91,14 @@ class BertTextEncoder(BaseModule):
                 f'{bert_config.max_position_embeddings} positions of this '
                 'BERT (max_position_embeddings)'
             )
+        if num_layers is not None:
+            if not 1 <= num_layers <= bert_config.num_hidden_layers:
+                raise ValueError(
+                    f'num_layers={num_layers} of BertTextEncoder; expected 1 '
+                    f'to {bert_config.num_hidden_layers}, the layers of this '
+                    'BERT'
+                )
+            bert_config.num_hidden_layers = num_layers
         self.bert = BertModel(bert_config, add_pooling_layer=False)
         if frozen:
             self.bert.requires_grad_(False)
@@ -105,13 +119,18 @@ class BertTextEncoder(BaseModule):
             return
         from transformers import BertModel
 
+        kept = self.bert.config.num_hidden_layers
         loaded, info = BertModel.from_pretrained(
-            self.pretrained, add_pooling_layer=False, output_loading_info=True
+            self.pretrained,
+            config=self.bert.config,
+            add_pooling_layer=False,
+            output_loading_info=True,
         )
         unexpected = [
             key
             for key in info['unexpected_keys']
             if not key.startswith(UNUSED_PREFIXES)
+            and not is_layer_beyond(key, kept)
         ]
         if info['missing_keys'] or unexpected:
             raise ValueError(
@@ -181,6 +200,17 @@ class BertTextEncoder(BaseModule):
                 logger='current',
                 level=logging.WARNING,
             )
+
+
+def is_layer_beyond(key: str, kept: int) -> bool:
+    """Tell whether a parameter belongs to a BERT layer after the first ones.
+
+    Args:
+        key: Its name, with whatever prefix.
+        kept: How many layers are kept.
+    """
+    match = _LAYER.search(key)
+    return match is not None and int(match[1]) >= kept
 
 
 def _load_pretrained_parts(pretrained: str) -> tuple:
