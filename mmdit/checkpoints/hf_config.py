@@ -6,14 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .architecture import LAYERS, read_backbone, read_head, read_shapes
+from .hf_sam import HF_SAM_PREFIXES
+from .rename import rename
 from .strict import find_mismatches
-
-ENCODER = 'vision_encoder.'
-LAYERS = f'{ENCODER}layers.'
-DECODER_LAYERS = 'mask_decoder.transformer.layers.'
-# All published sizes have this decoder; its heads leave no trace in shapes.
-DECODER_WIDTH, DECODER_HEADS = 256, 8
-SAM_WINDOW = 14
 
 
 def make_hf_config(
@@ -58,94 +54,48 @@ def make_hf_config(
     return config
 
 
-class _Shapes(dict):
-    """Shapes by name."""
-
-    def __missing__(self, key: str) -> tuple:
-        raise KeyError(f'these weights are no whole SAM: {key} is missing')
-
-
 def derive_config(state_dict: dict[str, Tensor]) -> dict[str, dict]:
     """Read the arguments of ``SamConfig`` off the shapes."""
-    shapes = _Shapes({k: tuple(v.shape) for k, v in state_dict.items()})
-    width = shapes['mask_decoder.iou_token.weight'][1]
-    if width != DECODER_WIDTH:
-        raise ValueError(
-            f'a mask decoder of width {width} is none of the published ones '
-            f'({DECODER_WIDTH}), and the number of its heads leaves no trace '
-            'in the weights; give --hf-config, the config.json of a SamModel'
-        )
-    vision = _derive_vision(shapes)
-    image_size, patch_size = vision['image_size'], vision['patch_size']
-    layer = f'{DECODER_LAYERS}0.'
-    inner = shapes[f'{layer}cross_attn_token_to_image.q_proj.weight'][0]
+    ours = rename(state_dict, HF_SAM_PREFIXES, "transformers' SamModel")
+    shapes = read_shapes(ours.state_dict)
+    head, backbone = read_head(shapes), read_backbone(shapes)
+    width, arch = head['embed_dims'], backbone['arch']
+    image_size = backbone['pretrain_size']
+    patch_size = backbone['patch_size']
+    prompts = 'decode_head.prompt_encoder.pe_layer.'
+    inner = shapes[f'{LAYERS}0.cross_attn_token_to_image.q_proj.weight'][0]
+    rating = 'decode_head.mask_decoder.iou_prediction_head.layers.0.weight'
+    mlp_dims = round(backbone['mlp_ratio'] * arch['embed_dims'])
     return dict(
-        vision_config=vision,
+        vision_config=dict(
+            hidden_size=arch['embed_dims'],
+            num_hidden_layers=arch['depth'],
+            num_attention_heads=arch['num_heads'],
+            num_channels=backbone['in_channels'],
+            patch_size=patch_size,
+            image_size=image_size,
+            window_size=backbone['window_size'],
+            global_attn_indexes=list(arch['global_blocks']),
+            mlp_dim=mlp_dims,
+            mlp_ratio=backbone['mlp_ratio'],
+            output_channels=backbone['out_channels'],
+            num_pos_feats=shapes[
+                f'{prompts}positional_encoding_gaussian_matrix'
+            ][1],
+        ),
         prompt_encoder_config=dict(
             hidden_size=width,
             image_size=image_size,
             patch_size=patch_size,
             image_embedding_size=image_size // patch_size,
-            mask_input_channels=shapes[
-                'prompt_encoder.mask_embed.conv2.weight'
-            ][0],
+            mask_input_channels=head['mask_in_channels'],
         ),
         mask_decoder_config=dict(
             hidden_size=width,
-            num_attention_heads=DECODER_HEADS,
-            num_hidden_layers=_count(shapes, DECODER_LAYERS),
+            num_attention_heads=head['num_heads'],
+            num_hidden_layers=head['num_layers'],
             attention_downsample_rate=width // inner,
-            mlp_dim=shapes[f'{layer}mlp.lin1.weight'][0],
-            iou_head_hidden_dim=shapes[
-                'mask_decoder.iou_prediction_head.proj_in.weight'
-            ][0],
+            mlp_dim=head['mlp_dims'],
+            iou_head_hidden_dim=shapes[rating][0],
         ),
-    )
-
-
-def _derive_vision(shapes: dict[str, tuple]) -> dict[str, Any]:
-    """Read the arguments of ``SamVisionConfig`` off the shapes.
-
-    The relative tables tell most: (2 * side - 1, width of a head), where
-    side is that of the window or, in global blocks, of the whole grid.
-    """
-    width, channels, patch_size = shapes[
-        f'{ENCODER}patch_embed.projection.weight'
-    ][:3]
-    grid = shapes[f'{ENCODER}pos_embed'][1]
-    depth = _count(shapes, LAYERS)
-    tables = [shapes[f'{LAYERS}{i}.attn.rel_pos_h'] for i in range(depth)]
-    windows = {(size + 1) // 2 for size, _ in tables} - {grid}
-    if len(windows) > 1:
-        raise ValueError(
-            f'blocks with windows of several sizes {sorted(windows)}; '
-            'SamModel has one size'
-        )
-    mlp_dims = shapes[f'{LAYERS}0.mlp.lin1.weight'][0]
-    return dict(
-        hidden_size=width,
-        num_hidden_layers=depth,
-        num_attention_heads=width // tables[0][1],
-        num_channels=channels,
-        patch_size=patch_size,
-        image_size=grid * patch_size,
-        window_size=windows.pop() if windows else SAM_WINDOW,
-        global_attn_indexes=[
-            i for i, (size, _) in enumerate(tables) if size == 2 * grid - 1
-        ],
-        mlp_dim=mlp_dims,
-        mlp_ratio=mlp_dims / width,
-        output_channels=shapes[f'{ENCODER}neck.conv1.weight'][0],
-        num_pos_feats=shapes['shared_image_embedding.positional_embedding'][1],
-    )
-
-
-def _count(shapes: dict[str, tuple], prefix: str) -> int:
-    """Count the layers below ``prefix``."""
-    return len(
-        {
-            key.removeprefix(prefix).split('.')[0]
-            for key in shapes
-            if key.startswith(prefix)
-        }
     )

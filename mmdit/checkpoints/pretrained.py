@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmdit.registry import WEIGHT_INITIALIZERS
 
+from .architecture import LAYERS
 from .dit import drop_text_layers
 from .files import read_state_dict
 from .sources import SOURCES, to_mmdit
@@ -22,7 +23,6 @@ ADDED_PREFIXES = (
     'data_preprocessor.',
 )
 SAM_LAYERS = 2
-LAYERS = 'decode_head.mask_decoder.transformer.layers.'
 
 
 @WEIGHT_INITIALIZERS.register_module()

@@ -75,7 +75,8 @@ def rename(
             continue
         if new in out.state_dict:
             first = old_names[new]
-            if not torch.equal(out.state_dict[new], value):
+            # Shapes alone, without values, are taken as they are.
+            if not (value.is_meta or torch.equal(out.state_dict[new], value)):
                 raise ValueError(
                     f'{first} and {key} of {kind} are the same parameter '
                     f'({new}) but their values differ; remove the wrong one'
