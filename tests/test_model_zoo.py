@@ -40,7 +40,7 @@ ROWS = [
     (*LINK.fullmatch(row['config']).groups(), row)
     for table in TABLES
     for row in table
-    if LINK.fullmatch(row['config'])
+    if LINK.fullmatch(row.get('config', ''))
 ]
 
 

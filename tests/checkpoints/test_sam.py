@@ -1,3 +1,4 @@
+import re
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,7 @@ from small_checkpoints import make_sam
 from transformers import BertConfig
 
 from mmdit.checkpoints.pretrained import ADDED_PREFIXES
-from mmdit.checkpoints.sources import from_mmdit, to_mmdit
+from mmdit.checkpoints.sources import find_source, from_mmdit, to_mmdit
 from mmdit.registry import MODELS
 
 
@@ -225,3 +226,48 @@ def test_weights_come_from_a_url_too(
         server.shutdown()
     expected = sam.image_encoder.pos_embed
     assert torch.equal(model.backbone.pos_embed, expected)
+
+
+# As MMPreTrain's ViTSAM names them.
+TO_MMPRETRAIN = (
+    (r'^image_encoder\.', 'backbone.'),
+    (r'\.patch_embed\.proj\.', '.patch_embed.projection.'),
+    (r'\.blocks\.(\d+)\.norm(\d)\.', r'.layers.\1.ln\2.'),
+    (r'\.blocks\.(\d+)\.mlp\.lin1\.', r'.layers.\1.ffn.layers.0.0.'),
+    (r'\.blocks\.(\d+)\.mlp\.lin2\.', r'.layers.\1.ffn.layers.1.'),
+    (r'\.blocks\.', '.layers.'),
+    (r'\.neck\.', '.channel_reduction.'),
+)
+
+
+def to_mmpretrain(state_dict):
+    """Rename the keys of SAM's image encoder."""
+    renamed = {'head.fc.weight': torch.zeros(2, 2)}
+    for key, value in state_dict.items():
+        if key.startswith('image_encoder.'):
+            for pattern, new in TO_MMPRETRAIN:
+                key = re.sub(pattern, new, key)
+            renamed[key] = value
+    return renamed
+
+
+def test_an_encoder_of_mmpretrain_fills_the_encoder(sam, ldit, tmp_path, said):
+    theirs = to_mmpretrain(sam.state_dict())
+    torch.save(dict(state_dict=theirs), tmp_path / 'vit_sam.pth')
+    init_cfg = dict(
+        type='mmdit.SAMPretrained', checkpoint=str(tmp_path / 'vit_sam.pth')
+    )
+    model = MODELS.build({**ldit, 'init_cfg': init_cfg})
+    model.init_weights()
+    filled = model.backbone.state_dict()
+    for key, value in sam.image_encoder.state_dict().items():
+        assert torch.equal(filled[key], value), key
+    assert "MMPreTrain's ViTSAM" in said[0]
+    assert 'decode_head. starts from its own' in said[0]
+    back = from_mmdit(model.state_dict(), 'mmpretrain').state_dict
+    assert back.keys() == theirs.keys() - {'head.fc.weight'}
+
+
+def test_a_segmentor_with_that_encoder_is_still_ours():
+    keys = ['backbone.layers.0.ln1.weight', 'decode_head.mask_decoder.iou']
+    assert find_source(keys) == 'mmdit'

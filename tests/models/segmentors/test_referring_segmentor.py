@@ -1,3 +1,5 @@
+import cv2
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
@@ -97,6 +99,29 @@ def test_prediction_has_the_original_size(tiny_segmentor):
         expected = resized.sigmoid() > 0.35
         assert torch.equal(sample.pred_sem_seg.data.bool(), expected)
         assert sample.gt_sem_seg.data.shape[-2:] == ori_shape
+
+
+def test_masks_can_be_made_as_the_authors_score_them(tiny_segmentor):
+    """OpenCV's bilinear resize of a 0/1 mask, of which all above 0 counts."""
+    model = MODELS.build({**tiny_segmentor, 'threshold_first': True}).eval()
+    # Thin masks, so that dilating shows.
+    model.decode_head.threshold = 0.5
+    data = make_data(training=False)
+    batch = model.data_preprocessor(data)
+    with torch.no_grad():
+        samples = model(**batch, mode='predict')
+        logits = model.encode_decode(batch['inputs'], batch['data_samples'])
+    grown = 0
+    for i, sample in enumerate(samples):
+        width, (height0, width0) = 20 + 4 * i, sample.ori_shape
+        left = (32 - width) // 2
+        unpadded = logits[i, 0, :, left : left + width].sigmoid() > 0.5
+        mask = unpadded.numpy().astype(np.float32)
+        expected = cv2.resize(mask, (width0, height0)) > 0
+        found = sample.pred_sem_seg.data[0].bool().numpy()
+        assert np.array_equal(found, expected)
+        grown += int(found.sum() - (sample.seg_logits.data > 0.5).sum())
+    assert grown > 0
 
 
 def test_the_expression_reaches_encoder_and_head(tiny_segmentor):

@@ -141,3 +141,26 @@ def test_no_expression_is_a_sentence_without_words(bert_dir):
     ids, mask = encoder.tokenize([None, 'red'])
     tokens = encoder.tokenizer.convert_ids_to_tokens(ids[0][mask[0]])
     assert tokens == ['[CLS]', '[SEP]']
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('num_layers', [1, 2])
+def test_any_layer_can_be_the_text(bert_dir, num_layers):
+    encoder = loaded(bert_dir, num_layers=num_layers)
+    assert len(encoder.bert.encoder.layer) == num_layers
+    text, _ = encoder(['the red circle'])
+    batch = BertTokenizerFast.from_pretrained(bert_dir)(
+        'the red circle',
+        padding='max_length',
+        max_length=10,
+        return_tensors='pt',
+    )
+    bert = BertModel.from_pretrained(bert_dir).eval()
+    hidden = bert(**batch, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(text, hidden[num_layers])
+
+
+@pytest.mark.parametrize('num_layers', [0, 3])
+def test_a_layer_that_bert_has_not_is_named(bert_dir, num_layers):
+    with pytest.raises(ValueError, match=f'num_layers={num_layers} .*1 to 2'):
+        build(pretrained=bert_dir, num_layers=num_layers)
