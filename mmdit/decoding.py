@@ -1,7 +1,11 @@
 """Decode images as training does. Nothing here needs torch."""
 
+from io import BytesIO
+from threading import Lock
+
 import cv2
 import numpy as np
+from PIL import Image
 
 FLAGS = {
     'color': cv2.IMREAD_COLOR,
@@ -9,6 +13,15 @@ FLAGS = {
         cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_COLOR
     ),
 }
+# Of Pillow's kinds: those that start a program, or hold no pixels that it
+# can read.
+_NO_IMAGES = frozenset(('BUFR', 'EPS', 'GRIB', 'HDF5', 'MPEG', 'WMF'))
+# Known with or without the package that opens them.
+HEIF_SUFFIXES = frozenset(('.heic', '.heif', '.hif'))
+# OpenCV forgets how an AVIF is turned, and what is behind transparent pixels
+# of a GIF; HEIF it does not know.
+_PILLOW_ONLY = frozenset(('AVIF', 'GIF', 'HEIF'))
+_LIMIT = Lock()
 
 
 def decode_image(content: bytes, flag: str) -> np.ndarray | None:
@@ -30,6 +43,89 @@ def decode_image(content: bytes, flag: str) -> np.ndarray | None:
         return None
 
 
+def decode_upright(content: bytes, image: Image.Image) -> np.ndarray | None:
+    """Decode an image as people see it, None where Pillow has to do it.
+
+    Args:
+        content: The bytes of a file.
+        image: The same, as :func:`open_image` opens it.
+    """
+    if image.format in _PILLOW_ONLY:
+        return None
+    return decode_image(content, 'color')
+
+
+def open_image(content: bytes, name: str) -> Image.Image:
+    """Read the header of an image of any size, not its pixels.
+
+    Args:
+        content: The bytes of a file.
+        name: What errors call it.
+
+    Raises:
+        ImportError: It is HEIC, and the package that reads it is missing.
+        ValueError: It is no image, or holds values of an unusual depth.
+    """
+    Image.init()
+    if content[4:8] == b'ftyp' and b'hei' in content[8:64]:
+        _register_heif(name)
+    try:
+        # Pillow has one limit for all; whoever opens compares the size.
+        with _LIMIT:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                image = Image.open(BytesIO(content), formats=_known())
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+    # Pillow raises all sorts of errors at damaged headers.
+    except Exception as error:
+        raise ValueError(
+            f'{name} is not an image that can be read ({len(content)} bytes); '
+            'save it as PNG or JPEG'
+        ) from error
+    check_depth(image, name)
+    return image
+
+
+def check_depth(image: Image.Image, name: str) -> None:
+    """Reject a TIFF whose numbers Pillow and OpenCV would not scale."""
+    tags = getattr(image, 'tag_v2', {})
+    bits, kinds = tags.get(258, (1,)), tags.get(339, (1,))
+    if not {*bits} <= {1, 2, 4, 8, 16} or not {*kinds} <= {1, 4}:
+        kind = {2: 'signed ', 3: 'floating point '}.get(kinds[0], '')
+        raise ValueError(
+            f'{name} has {kind}values of {bits[0]} bits; save it with '
+            'unsigned values of 8 or 16 bits, as PNG or JPEG'
+        )
+
+
+def image_suffixes() -> set[str]:
+    """Return the suffixes of files that :func:`open_image` opens."""
+    pairs = Image.registered_extensions().items()
+    known = _known()
+    return {suffix for suffix, kind in pairs if kind in known}.union(
+        HEIF_SUFFIXES
+    )
+
+
+def _known() -> list[str]:
+    """Return the kinds of images that are opened."""
+    return [kind for kind in Image.OPEN if kind not in _NO_IMAGES]
+
+
+def _register_heif(name: str) -> None:
+    """Let Pillow read HEIC, the photographs of many telephones."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImportError(
+            f'{name} is HEIC, which needs {error.name!r}; run: pip install '
+            'mmdit[heif]'
+        ) from error
+    if 'HEIF' not in Image.OPEN:
+        pillow_heif.register_heif_opener()
+
+
 def _is_cut_jpeg(content: bytes) -> bool:
     """Tell whether a JPEG breaks off, which some decoders paint grey.
 
@@ -42,4 +138,11 @@ def _is_cut_jpeg(content: bytes) -> bool:
     return content.find(b'\xff\xda', max(end, 0)) >= 0
 
 
-__all__ = ['FLAGS', 'decode_image']
+__all__ = [
+    'FLAGS',
+    'check_depth',
+    'decode_image',
+    'decode_upright',
+    'image_suffixes',
+    'open_image',
+]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .images import list_images, read_image
     from .inferencer import ReferringSegInferencer
-    from .results import ResultWriter, make_prediction
+    from .results import make_prediction
+    from .writing import ResultWriter
 
 __all__ = [
     'ReferringSegInferencer',
@@ -21,7 +22,7 @@ __all__ = [
 
 _HOMES = {
     'ReferringSegInferencer': 'inferencer',
-    'ResultWriter': 'results',
+    'ResultWriter': 'writing',
     'list_images': 'images',
     'make_prediction': 'results',
     'read_image': 'images',

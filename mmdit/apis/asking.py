@@ -5,13 +5,19 @@ Nothing here needs torch.
 
 from collections.abc import Sequence
 from pathlib import Path
+from string import whitespace as SPACE
 from typing import Any
+from unicodedata import category
 
 from .images import list_images
 
 Expressions = (
     str | Sequence[str | None] | Sequence[Sequence[str | None]] | None
 )
+# Characters: models cut expressions after some tens of tokens.
+MAX_LENGTH = 2000
+# Of a bad expression in an error.
+SHOWN = 40
 
 
 def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
@@ -37,13 +43,29 @@ def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
     if not any(shared):
         raise ValueError('no expressions: the list is empty')
     for expression in (e for entry in shared for e in entry):
-        if expression is None:
-            continue
-        if not isinstance(expression, str) or not expression.strip():
-            raise ValueError(
-                f'an expression is {expression!r}; give it some words'
-            )
+        if expression is not None:
+            check_expression(expression)
     return shared
+
+
+def check_expression(expression: Any) -> None:
+    """Reject what no tokenizer makes words of, before it tries."""
+    if not isinstance(expression, str):
+        raise ValueError(f'an expression is {expression!r}; expected a string')
+    shown = repr(expression[:SHOWN])
+    if len(expression) > MAX_LENGTH:
+        raise ValueError(
+            f'an expression has {len(expression)} characters ({shown}...); at '
+            f'most {MAX_LENGTH} are read'
+        )
+    kinds = {category(letter) for letter in expression if letter not in SPACE}
+    if kinds & {'Cc', 'Cs'}:
+        raise ValueError(
+            f'an expression holds control characters or half a letter '
+            f'({shown}); leave them out, or give it as UTF-8'
+        )
+    if all(kind[0] in 'CZ' for kind in kinds):
+        raise ValueError(f'an expression is {shown}; give it some words')
 
 
 def list_sources(images: Any) -> list:

@@ -6,22 +6,35 @@ Nothing here needs torch.
 """
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
-from urllib.request import urlopen
+from typing import IO, TYPE_CHECKING, Any, Union
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from mmdit.decoding import decode_image
+from mmdit.decoding import (
+    check_depth,
+    decode_upright,
+    image_suffixes,
+    open_image,
+)
+
+from .fetching import (
+    BYTES_PER_PIXEL,
+    HEADROOM,
+    MAX_PIXELS,
+    read_limited,
+    read_url,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-ImageSource = Union[str, Path, Image.Image, np.ndarray, 'Tensor']
-# Beyond this, masks and probabilities alone take gigabytes.
-MAX_PIXELS = 64_000_000
+ImageSource = Union[
+    str, Path, bytes, IO[bytes], Image.Image, np.ndarray, 'Tensor'
+]
 
 
 def read_image(
@@ -39,6 +52,7 @@ def read_image(
         source: One of
 
             - a path, or a URL or whatever else MMEngine's ``fileio`` reads;
+            - the bytes of a file, or a file opened in mode 'rb';
             - a ``PIL.Image``;
             - an array as ``cv2.imread`` and ``mmcv.imread`` return it: (H, W),
               (H, W, 1), (H, W, 3) BGR or (H, W, 4) BGRA, uint8 or uint16;
@@ -56,27 +70,38 @@ def read_image(
         TypeError: It is nothing that is listed above.
     """
     if isinstance(source, (str, Path)):
-        return _read_file(str(source), max_pixels)
+        return _read_encoded(source, str(source), max_pixels)
     if isinstance(source, Image.Image):
         _check_size(name, source.size, max_pixels)
+        check_depth(source, name)
         return _from_pil(source, name)
     if isinstance(source, np.ndarray):
         return _from_array(source, name, max_pixels)
+    if isinstance(source, (bytes, bytearray, memoryview)) or hasattr(
+        source, 'read'
+    ):
+        return _read_encoded(source, name, max_pixels)
     if not hasattr(source, 'detach'):
         raise TypeError(
-            f'{name} is a {type(source).__name__}; expected a path, a URL, a '
-            'PIL image, an array or a tensor'
+            f'{name} is a {type(source).__name__}; expected a path, a URL, '
+            'bytes, an open file, a PIL image, an array or a tensor'
         )
     return _from_array(_from_tensor(source, name), name, max_pixels)
 
 
 def list_images(folder: str | Path) -> list[str]:
-    """List the images of a folder by their suffixes, sorted."""
-    known = Image.registered_extensions()
+    """List the images of a folder by their suffixes, sorted.
+
+    Hidden files are none.
+    """
+    known = image_suffixes()
     paths = sorted(
         str(path)
         for path in Path(folder).iterdir()
-        if path.suffix.lower() in known and path.is_file()
+        if path.suffix.lower() in known
+        and not path.name.startswith('.')
+        # A link that leads nowhere is told, not left out.
+        and (path.is_file() or path.is_symlink() and not path.exists())
     )
     if not paths:
         raise FileNotFoundError(
@@ -86,41 +111,51 @@ def list_images(folder: str | Path) -> list[str]:
     return paths
 
 
-def _read_file(path: str, max_pixels: int) -> np.ndarray:
-    """Read and decode a file or URL."""
+def _read_encoded(source: Any, name: str, max_pixels: int) -> np.ndarray:
+    """Read and decode a file, a URL, an open file or bytes."""
     try:
-        content = _read_bytes(path)
+        content = _read_bytes(source, BYTES_PER_PIXEL * max_pixels + HEADROOM)
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'image {path} does not exist') from error
-    except OSError as error:
-        raise ValueError(f'image {path} cannot be read: {error}') from error
-    try:
-        image = Image.open(BytesIO(content))
-    except Image.DecompressionBombError as error:
-        raise ValueError(f'{path} is too large: {error}') from error
-    # Pillow raises all sorts of errors at damaged headers.
+        raise FileNotFoundError(f'{name} does not exist') from error
+    # Whatever a server, a disk or a library comes up with.
     except Exception as error:
-        raise ValueError(
-            f'{path} is not an image that can be read ({len(content)} bytes); '
-            'save it as PNG or JPEG'
-        ) from error
-    with image:
-        _check_size(path, image.size, max_pixels)
-        pixels = decode_image(content, 'color')
-        return _from_pil(image, path) if pixels is None else pixels
+        reason = str(error) or type(error).__name__
+        raise ValueError(f'{name} cannot be read: {reason}') from error
+    with open_image(content, name) as image:
+        _check_size(name, image.size, max_pixels)
+        pixels = decode_upright(content, image)
+        return _from_pil(image, name) if pixels is None else pixels
 
 
-def _read_bytes(path: str) -> bytes:
+def _read_bytes(source: Any, max_bytes: int) -> bytes:
     """Read a file, a URL, or with MMEngine what else it knows."""
-    scheme = path.partition('://')[0] if '://' in path else ''
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    if hasattr(source, 'read'):
+        return read_limited(source, max_bytes)
+    path = str(source)
+    scheme = path.partition('://')[0].lower() if '://' in path else ''
     if scheme in ('http', 'https'):
-        with urlopen(path) as answer:
-            return answer.read()
-    if scheme:
+        return read_url(path, max_bytes)
+    if scheme == 'file':
+        path = _local_path(path)
+    elif scheme:
         from mmengine import fileio
 
         return fileio.get(path)
-    return Path(path).read_bytes()
+    with open(path, 'rb') as file:
+        return read_limited(file, max_bytes)
+
+
+def _local_path(url: str) -> str:
+    """Return the path in a file URL of this machine."""
+    parts = urlsplit(url)
+    if parts.netloc not in ('', 'localhost'):
+        raise ValueError(
+            f'it names the machine {parts.netloc!r}; a file of this one has '
+            'three slashes: file:///folder/image.png'
+        )
+    return url2pathname(parts.path)
 
 
 def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
@@ -133,7 +168,7 @@ def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
             f'{name} has {width} x {height} pixels, '
             f'{width * height / 1e6:.0f} megapixels; at most '
             f'{max_pixels / 1e6:g} are read: make it smaller, or raise '
-            'max_pixels'
+            'max_pixels (--max-pixels of mmdit segment)'
         )
 
 
@@ -146,8 +181,8 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
         if image.mode == 'F':
             raise ValueError('its values are floating point')
         return np.asarray(image.convert('RGB'))[..., ::-1].copy()
-    # Pillow decodes only now, and its PNG reader raises SyntaxError.
-    except (OSError, SyntaxError, ValueError) as error:
+    # Pillow decodes only now, and raises all sorts of errors.
+    except Exception as error:
         raise ValueError(
             f'{name} is damaged, or of a kind that cannot be read '
             f'({image.mode}): {error}; save it as PNG or JPEG'
@@ -201,3 +236,6 @@ def _from_array(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:
         array = (array >> 8).astype(np.uint8)
     array = array.reshape(*shape[:2], -1)[..., :3]
     return np.repeat(array, 3 // array.shape[2], axis=2)
+
+
+__all__ = ['MAX_PIXELS', 'ImageSource', 'list_images', 'read_image']

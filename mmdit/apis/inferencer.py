@@ -4,6 +4,7 @@ Shapes: K expressions of an image of H x W pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,22 @@ from mmdit.registry import INFERENCERS, MODELS
 from mmdit.visualization import draw_comparison
 
 from .asking import Expressions, list_sources
+from .fingerprint import hash_model
 from .images import MAX_PIXELS, ImageSource, read_image
 from .memory import Halving
 from .models import choose_device, load_config, load_weights
 from .pipeline import (
     Item,
-    Picture,
     Question,
     build_pipeline,
+    describe,
+    find_pipeline,
     make_picture,
     make_questions,
 )
-from .results import ResultWriter, check_threshold, make_prediction
+from .results import check_threshold
+from .streaming import load_items, make_batches, predict_rows, raising
+from .writing import ResultWriter
 
 
 @INFERENCERS.register_module()
@@ -91,16 +96,69 @@ class ReferringSegInferencer(BaseInferencer):
         return_datasamples: bool = False,
         batch_size: int | None = None,
         *,
+        out_dir: str | Path | None = None,
+        return_vis: bool = False,
+        **kwargs: Any,
+    ) -> dict:
+        """Predict, and return all at once.
+
+        Args:
+            images: As of :meth:`iterate`, like what follows.
+            expressions: One or several.
+            return_datasamples: Return MMSegmentation's data samples instead
+                of dicts.
+            batch_size: Expressions at a time.
+            out_dir: Folder for what :class:`mmdit.apis.ResultWriter` writes.
+            return_vis: Return the overlays, too.
+            kwargs: What else :meth:`iterate` takes.
+
+        Returns:
+            ``predictions``, those of :meth:`iterate`; an error is raised.
+            ``visualization``, the overlays in the same order.
+        """
+        rows = self.iterate(
+            images,
+            expressions,
+            batch_size,
+            return_vis=return_vis or out_dir is not None,
+            return_datasamples=return_datasamples,
+            **kwargs,
+        )
+        results: dict[str, list] = dict(predictions=[], visualization=[])
+        with nullcontext() if out_dir is None else ResultWriter(out_dir) as w:
+            for row in rows:
+                if 'error' in row:
+                    raise row['error']
+                overlay = row.pop('overlay', None)
+                sample = row.pop('datasample', row)
+                if w:
+                    w.write(row, overlay)
+                part = self.postprocess(
+                    [sample], [overlay] if return_vis else []
+                )
+                for key, values in part.items():
+                    results[key] += values
+        return results
+
+    def iterate(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        expressions: Expressions = None,
+        batch_size: int | None = None,
+        *,
         points: Any = None,
         boxes: Any = None,
         masks: Any = None,
         threshold: float | None = None,
-        out_dir: str | Path | None = None,
         return_vis: bool = False,
+        return_datasamples: bool = False,
         return_probabilities: bool = False,
         return_logits: bool = False,
-    ) -> dict:
-        """Answer expressions about images.
+    ) -> Iterator[dict]:
+        """Yield predictions as they come, which memory holds of one batch.
+
+        What fails costs one image: in place of its predictions comes a dict
+        with ``image`` and ``error``, an exception, and the rest goes on.
 
         Args:
             images: One image, a list of them, or a folder. See
@@ -109,11 +167,10 @@ class ReferringSegInferencer(BaseInferencer):
             expressions: One for all images; a list, each image is asked them
                 all; or a list of lists, one list for each image. None is a
                 question without words, about points, a box or a mask.
-            return_datasamples: Return MMSegmentation's data samples instead
-                of dicts.
             batch_size: Expressions that the encoder takes at a time; by
-                default that of the config's ``test_dataloader``. It is halved
-                where memory does not suffice.
+                default that of the config's ``test_dataloader``. It is less
+                where images are large, and halved where memory does not
+                suffice.
             points: Rows of x, y and label, 1 inside and 0 outside, in pixels
                 of the image as people see it. With several questions, a list
                 with such rows or None for each, in the order of the answers.
@@ -122,22 +179,19 @@ class ReferringSegInferencer(BaseInferencer):
                 correct, or a list, likewise.
             threshold: A pixel belongs to a mask where its probability exceeds
                 this; by default the model's own.
-            out_dir: Folder for ``overlays/*.png``, ``masks/*.png`` and
-                ``predictions.json``.
-            return_vis: Return the overlays, too.
-            return_probabilities: Add ``probabilities``, (H, W) float32, to
-                each prediction.
+            return_vis: Add ``overlay``, (H', W', 3) uint8, RGB, to each
+                prediction.
+            return_datasamples: Add ``datasample``, MMSegmentation's.
+            return_probabilities: Add ``probabilities``, (H, W) float32.
             return_logits: Add ``logits``, (H, W) float32, whose sigmoid they
                 are.
 
         Returns:
-            ``predictions``, one for each image and expression, expressions of
-            an image together, in the order given: dicts as of
-            :func:`mmdit.apis.make_prediction`, where ``score`` is the mean
-            probability of the mask's pixels, with ``predicted_iou``, which
-            means something where the head has SAM's weights, and
-            ``low_res_logits``. ``visualization``, the overlays
-            in the same order, (H', W', 3) uint8, RGB.
+            Of each image and expression, expressions of an image together, in
+            the order given: dicts as of :func:`mmdit.apis.make_prediction`,
+            where ``score`` is the mean probability of the mask's pixels, with
+            ``predicted_iou``, which means something where the head has SAM's
+            weights, and ``low_res_logits``.
         """
         if threshold is None:
             threshold = self.threshold
@@ -148,35 +202,32 @@ class ReferringSegInferencer(BaseInferencer):
             expressions, len(sources), reads_text, points, boxes, masks
         )
         size = self._batch_size(batch_size)
-        batches = self._track(
-            self.preprocess(zip(sources, questions, strict=True), size),
-            -(-sum(map(len, questions)) // size),
+        items = self._track(
+            load_items(zip(sources, questions, strict=True), self._load),
+            sum(map(len, questions)),
+            size,
         )
-        writer = None if out_dir is None else ResultWriter(out_dir)
-        results: dict[str, list] = dict(predictions=[], visualization=[])
-        try:
-            for items in batches:
-                samples = self.forward(items, return_logits)
-                rows = [
-                    self._answer(item, sample, threshold, return_probabilities)
-                    for item, sample in zip(items, samples, strict=True)
-                ]
-                overlays = []
-                if return_vis or writer:
-                    overlays = self.visualize(items, rows)
-                if writer:
-                    for row, overlay in zip(rows, overlays, strict=True):
-                        writer.write(row, overlay)
-                part = self.postprocess(
-                    samples if return_datasamples else rows,
-                    overlays if return_vis else [],
-                )
-                for key, values in part.items():
-                    results[key] += values
-        finally:
-            if writer:
-                writer.close()
-        return results
+
+        def predict(items: list[Item]) -> list[dict]:
+            samples = self.forward(items, return_logits)
+            rows = [
+                describe(item, sample, threshold, return_probabilities)
+                for item, sample in zip(items, samples, strict=True)
+            ]
+            overlays = self.visualize(items, rows) if return_vis else []
+            for row, overlay in zip(rows, overlays, strict=return_vis):
+                row['overlay'] = overlay
+            if return_datasamples:
+                for row, sample in zip(rows, samples, strict=True):
+                    row['datasample'] = sample
+            return rows
+
+        return predict_rows(make_batches(items, size), predict)
+
+    def fingerprint(self) -> str:
+        """Return what differs where predictions of two models may differ."""
+        pipeline = find_pipeline(self.cfg.test_dataloader.dataset)
+        return hash_model(repr((self.cfg.model, pipeline)), self.model)
 
     def probabilities(
         self,
@@ -220,23 +271,21 @@ class ReferringSegInferencer(BaseInferencer):
             batch_size: Items of a batch; the last may have fewer.
             kwargs: None; of the base class.
         """
-        items = (
-            Item(picture, expression, prompts)
-            for picture, questions in self._load(inputs)
-            for expression, prompts in questions
-        )
-        yield from self._get_chunk_data(items, batch_size)
+        items = load_items(inputs, self._load)
+        yield from raising(make_batches(items, batch_size))
 
     def _load(
-        self, inputs: Iterable[tuple[ImageSource, Sequence[Question]]]
-    ) -> Iterator[tuple[Picture, Sequence[Question]]]:
-        """Read images and send each through the pipeline, once."""
-        for i, (source, questions) in enumerate(inputs):
-            pixels = read_image(source, f'image {i}', self.max_pixels)
-            name = str(source) if isinstance(source, (str, Path)) else i
-            for _, prompts in questions:
-                prompts.check_within(pixels.shape[:2], name)
-            yield make_picture(name, pixels, self.pipeline), questions
+        self, source: ImageSource, name: str | int, questions: Sequence
+    ) -> list[Item]:
+        """Read an image and send it through the pipeline, once."""
+        if not questions:
+            return []
+        label = f'image {name}' if isinstance(name, int) else name
+        pixels = read_image(source, label, self.max_pixels)
+        for _, prompts in questions:
+            prompts.check_within(pixels.shape[:2], name)
+        picture = make_picture(name, pixels, self.pipeline)
+        return [Item(picture, *question) for question in questions]
 
     def forward(
         self, inputs: list[Item], return_logits: bool = False, **kwargs: Any
@@ -273,34 +322,6 @@ class ReferringSegInferencer(BaseInferencer):
             sample.raw_logits = PixelData(data=logits)
         return [sample.cpu() for sample in samples]
 
-    def _answer(
-        self,
-        item: Item,
-        sample: SegDataSample,
-        threshold: float,
-        keep_probabilities: bool,
-    ) -> dict:
-        """Describe a data sample, and let its mask follow the threshold."""
-        probabilities = sample.seg_logits.data
-        sample.pred_sem_seg.data = (probabilities > threshold).to(
-            probabilities
-        )
-        row = make_prediction(
-            item.picture.name,
-            item.expression,
-            probabilities[0].numpy(),
-            threshold,
-        )
-        if keep_probabilities:
-            row['probabilities'] = probabilities[0].numpy()
-        masks = sample.pred_masks
-        best = masks.scores.argmax()
-        row['predicted_iou'] = float(masks.scores[best])
-        row['low_res_logits'] = masks.low_res_logits[best][None].numpy()
-        if 'raw_logits' in sample:
-            row['logits'] = sample.raw_logits.data[0].numpy()
-        return row
-
     def visualize(
         self, inputs: list[Item], preds: list[dict], **kwargs: Any
     ) -> list[np.ndarray]:
@@ -310,9 +331,6 @@ class ReferringSegInferencer(BaseInferencer):
             inputs: The batch.
             preds: Its predictions.
             kwargs: None; of the base class.
-
-        Returns:
-            (H', W', 3) uint8, RGB, for each.
         """
         return [
             draw_comparison(
@@ -352,12 +370,12 @@ class ReferringSegInferencer(BaseInferencer):
             raise ValueError(f'batch_size must be at least 1, got {given}')
         return given
 
-    def _track(self, batches: Iterable, total: int) -> Iterable:
-        """Show how far the batches are, where there are several."""
-        if not self.show_progress or total < 2:
-            return batches
+    def _track(self, items: Iterable, total: int, size: int) -> Iterable:
+        """Show how far the items are, where there are several batches."""
+        if not self.show_progress or total <= size:
+            return items
         console = Console(stderr=True)
-        return track(batches, 'Segmenting', total, console=console)
+        return track(items, 'Segmenting', total, console=console)
 
     def _init_model(
         self, cfg: Any, weights: str | None, device: str = 'cpu'

@@ -19,6 +19,8 @@ from mmdit.registry import TRANSFORMS
 
 from .asking import Expressions, share_out
 from .prompts import Prompts, deal_out
+from .results import make_prediction
+from .streaming import explain_size
 
 # An expression or None, and what is shown beside it.
 Question = tuple[str | None, Prompts]
@@ -133,10 +135,41 @@ def make_picture(
 ) -> Picture:
     """Send (H, W, 3) BGR pixels through a pipeline."""
     size = pixels.shape[:2]
-    packed = pipeline(
-        dict(img=pixels, img_path=str(name), img_shape=size, ori_shape=size)
+    given = dict(
+        img=pixels, img_path=str(name), img_shape=size, ori_shape=size
     )
+    try:
+        packed = pipeline(given)
+    # Whatever a transform, OpenCV or Pillow comes up with.
+    except Exception as error:
+        raise explain_size(name, pixels, error) from error
     return Picture(name, pixels, packed['inputs'], packed['data_samples'])
+
+
+def describe(
+    item: Item,
+    sample: SegDataSample,
+    threshold: float,
+    keep_probabilities: bool,
+) -> dict:
+    """Describe a data sample, and let its mask follow the threshold."""
+    probabilities = sample.seg_logits.data
+    sample.pred_sem_seg.data = (probabilities > threshold).to(probabilities)
+    row = make_prediction(
+        item.picture.name,
+        item.expression,
+        probabilities[0].numpy(),
+        threshold,
+    )
+    if keep_probabilities:
+        row['probabilities'] = probabilities[0].numpy()
+    masks = sample.pred_masks
+    best = masks.scores.argmax()
+    row['predicted_iou'] = float(masks.scores[best])
+    row['low_res_logits'] = masks.low_res_logits[best][None].numpy()
+    if 'raw_logits' in sample:
+        row['logits'] = sample.raw_logits.data[0].numpy()
+    return row
 
 
 def find_pipeline(dataset: Any) -> list[dict]:

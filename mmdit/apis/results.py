@@ -1,19 +1,10 @@
-"""What comes back for an expression, and the files that hold it.
+"""What comes back for an expression.
 
 Plain NumPy: any runtime that computes probabilities can answer alike.
 """
 
-import json
-import re
-from pathlib import Path
-
 import numpy as np
-from PIL import Image
 from pycocotools import mask as coco_mask
-
-SLUG_LENGTH = 48
-# Of no use in a text file.
-_ARRAYS = ('mask', 'probabilities', 'logits', 'low_res_logits')
 
 
 def make_prediction(
@@ -38,6 +29,11 @@ def make_prediction(
         mask, or None if it is empty;
         ``score``, the mean probability of the mask's pixels, 0 if it is empty.
     """
+    if not np.isfinite(probabilities.sum(dtype=float)):
+        raise ValueError(
+            f'{image}: the model gives probabilities that are no numbers '
+            '(NaN); its weights are damaged, or training diverged'
+        )
     mask = probabilities > threshold
     rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return dict(
@@ -70,57 +66,3 @@ def _find_box(mask: np.ndarray) -> list[int] | None:
     if not len(columns):
         return None
     return [int(i) for i in (columns[0], rows[0], columns[-1], rows[-1])]
-
-
-class ResultWriter:
-    """Write answers into a folder, each to files of its own.
-
-    ``overlays/NAME.png`` shows an answer, ``masks/NAME.png`` is its mask (0
-    and 255, at the size of the image), and ``predictions.json`` lists all
-    answers with their files, one a line. NAME is made of the
-    image's name and the expression, and is never used twice by one writer;
-    files of an earlier one are replaced.
-
-    Args:
-        out_dir: The folder; made where it does not exist.
-    """
-
-    def __init__(self, out_dir: str | Path) -> None:
-        self.out_dir = Path(out_dir)
-        self._rows: list[dict] = []
-        self._names: set[str] = set()
-        for name in ('overlays', 'masks'):
-            (self.out_dir / name).mkdir(parents=True, exist_ok=True)
-
-    def write(self, prediction: dict, overlay: np.ndarray) -> None:
-        """Write a prediction and its (H', W', 3) RGB overlay."""
-        name = self._make_name(prediction)
-        files = dict(overlay=f'overlays/{name}', mask=f'masks/{name}')
-        mask = prediction['mask'].astype(np.uint8) * 255
-        for kind, pixels in dict(overlay=overlay, mask=mask).items():
-            Image.fromarray(pixels).save(self.out_dir / files[kind])
-        row = {k: v for k, v in prediction.items() if k not in _ARRAYS}
-        self._rows.append(row | files)
-
-    def close(self) -> Path:
-        """Write ``predictions.json`` and return its path."""
-        path = self.out_dir / 'predictions.json'
-        lines = [json.dumps(row, ensure_ascii=False) for row in self._rows]
-        path.write_text('[\n' + ',\n'.join(lines) + '\n]\n', 'utf-8')
-        return path
-
-    def _make_name(self, prediction: dict) -> str:
-        image = prediction['image']
-        stem = f'image{image}' if isinstance(image, int) else Path(image).stem
-        slugs = [
-            re.sub(r'\W+', '-', text).strip('-')[:SLUG_LENGTH]
-            for text in (stem, prediction['expression'] or 'prompts')
-        ]
-        name = plain = '_'.join(slugs)
-        number = 1
-        # Some file systems do not tell upper from lower case.
-        while name.lower() in self._names:
-            number += 1
-            name = f'{plain}_{number}'
-        self._names.add(name.lower())
-        return f'{name}.png'

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from mmdit.cli.commands import COMMANDS
-from mmdit.cli.running import run
+from mmdit.cli.running import guard, run
 from mmdit.version import __version__
 
 OK, USAGE = 0, 2
@@ -37,7 +37,8 @@ def overview() -> str:
         '',
         'mmdit COMMAND --help lists the arguments of a command. CONFIG is the',
         'path of a config, or the name of one that comes with mmdit.',
-        'Exit status: 0 done, 1 failed, 2 wrong arguments.',
+        'Exit status: 0 done, 1 failed, 2 wrong arguments, 130 interrupted.',
+        'MMDIT_DEBUG=1 shows where an error comes from.',
     ]
     return '\n'.join(lines) + '\n'
 
@@ -65,16 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     if name not in COMMANDS:
         return _refuse(name)
+    return guard(lambda: _run(name, rest))
+
+
+def _run(name: str, arguments: Sequence[str]) -> int:
+    """Run a command, which may need what is not installed."""
     try:
-        return run(COMMANDS[name].runs, f'mmdit {name}', rest)
+        return run(COMMANDS[name].runs, f'mmdit {name}', arguments)
     except ModuleNotFoundError as error:
         if error.name not in MM_PACKAGES:
             raise
         needed = ' '.join(MM_PACKAGES.values())
-        sys.stderr.write(
-            f'mmdit {name} needs {error.name}; run: pip install {needed}\n'
-        )
-        return 1
+        raise ImportError(
+            f'mmdit {name} needs {error.name}; run: pip install {needed}'
+        ) from error
 
 
 def _refuse(name: str) -> int:

@@ -1,12 +1,28 @@
 """Run a tool as if it were called by a name of its own."""
 
+import logging
+import os
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 
 from mmdit.resources import find_resource
+
+FAILED, INTERRUPTED, BROKEN_PIPE = 1, 130, 141
+# Shows where an error comes from.
+DEBUG = 'MMDIT_DEBUG'
+# Their texts are sentences; others need their names.
+CLEAR = (
+    ImportError,
+    KeyError,
+    MemoryError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 
 
 def run(target: str, name: str, arguments: Sequence[str]) -> int:
@@ -27,6 +43,62 @@ def run(target: str, name: str, arguments: Sequence[str]) -> int:
     return module.main() or 0
 
 
+def guard(command: Callable[[], int | None]) -> int:
+    """Run a command; whatever fails becomes a sentence and a status.
+
+    The traceback goes into the log of a training or test, where there is one,
+    and with ``MMDIT_DEBUG=1`` to standard error.
+
+    Returns:
+        The exit status: that of the command, 1 after an error, 130 after an
+        interruption, 141 where nobody reads the output any more.
+    """
+    # Names of files may be what the terminal cannot show.
+    sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore
+    try:
+        status = command() or 0
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        sys.stderr.write('interrupted\n')
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Python flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        _log(error)
+        sys.stderr.write(f'error: {sentence(error)}\n')
+        return FAILED
+
+
+def sentence(error: BaseException) -> str:
+    """Return what an error says, in one line."""
+    # The text of a KeyError is its repr.
+    said = error.args[0] if isinstance(error, KeyError) else error
+    text = ' '.join(str(said).split())
+    if isinstance(error, CLEAR) and ' ' in text:
+        return text
+    return f'{type(error).__name__}: {text} ({DEBUG}=1 shows where)'
+
+
+def _log(error: Exception) -> None:
+    """Write the traceback into the files of MMEngine's log, if it has any."""
+    mmengine = sys.modules.get('mmengine.logging')
+    if mmengine is None:
+        return
+    logger = mmengine.MMLogger.get_current_instance()
+    cause = type(error), error, error.__traceback__
+    record = logger.makeRecord(
+        logger.name, logging.ERROR, __file__, 0, 'stopped', (), cause
+    )
+    for handler in logger.handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
+
+
 def _load_script(target: str) -> ModuleType:
     """Import a script, which lies in no package, as ``tools.train``."""
     name = target.removesuffix('.py').replace('/', '.')
@@ -37,4 +109,4 @@ def _load_script(target: str) -> ModuleType:
     return module
 
 
-__all__ = ['run']
+__all__ = ['guard', 'run', 'sentence']

@@ -5,9 +5,16 @@ Nothing heavy is imported before the arguments have been read.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from mmdit.apis.fetching import MAX_PIXELS
+
+from .running import guard, sentence
+
+if TYPE_CHECKING:
+    from mmdit.apis.writing import ResultWriter
 
 QUICKSTART = 'work_dirs/quickstart'
 
@@ -48,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out-dir',
         default='outputs',
-        help='folder for overlays/, masks/ and predictions.json '
+        help='folder for overlays/, masks/ and predictions.json; what an '
+        'interrupted call has left there is not predicted again '
         '(default: %(default)s)',
     )
     parser.add_argument(
@@ -67,33 +75,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a pixel belongs to a mask where its probability exceeds this '
         "(default: the model's own)",
     )
-
-
-def run(args: argparse.Namespace) -> int:
-    """Answer the expressions, one line each; return the exit status.
-
-    0: all were answered, also by empty masks; 1: an error, which one line on
-    standard error explains.
-    """
-    try:
-        if args.onnx is not None:
-            _refuse_beside_onnx(args)
-        elif args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
-            raise FileNotFoundError(
-                f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, '
-                'or give --model and --weights'
-            )
-        _segment(args)
-    except (
-        ImportError,
-        MemoryError,
-        OSError,
-        TypeError,
-        ValueError,
-    ) as error:
-        sys.stderr.write(f'error: {error}\n')
-        return 1
-    return 0
+    parser.add_argument(
+        '--max-pixels',
+        type=int,
+        default=MAX_PIXELS,
+        help='largest image to read, in pixels (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--on-error',
+        choices=['skip', 'stop'],
+        default='skip',
+        help='what to do where an image fails: go on, and list it at the end, '
+        'or stop (default: %(default)s)',
+    )
 
 
 def _refuse_beside_onnx(args: argparse.Namespace) -> None:
@@ -114,28 +108,111 @@ def _load(args: argparse.Namespace) -> Any:
     if args.onnx is not None:
         from mmdit.export.runner import OnnxSegmenter
 
-        return OnnxSegmenter(args.onnx)
+        return OnnxSegmenter(args.onnx, max_pixels=args.max_pixels)
     from mmdit.apis import ReferringSegInferencer
 
-    return ReferringSegInferencer(args.model, args.weights, args.device)
-
-
-def _segment(args: argparse.Namespace) -> None:
-    """Ask the model and tell what it found."""
-    results = _load(args)(
-        args.image,
-        [e for e in (args.expression, *args.expr) if e is not None],
-        batch_size=args.batch_size,
-        threshold=args.threshold,
-        out_dir=args.out_dir,
+    return ReferringSegInferencer(
+        args.model,
+        args.weights,
+        args.device,
+        # The lines of the predictions show it.
+        show_progress=False,
+        max_pixels=args.max_pixels,
     )
-    for row in results['predictions']:
-        found = 'nothing found'
-        if row['box'] is not None:
-            box = ','.join(map(str, row['box']))
-            found = f'score {row["score"]:.3f}  box {box}'
-        sys.stdout.write(f'{row["image"]}: {row["expression"]}: {found}\n')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict, a line each; return the exit status.
+
+    0: all is predicted, also where nothing is found; 1: images have failed,
+    of which standard error tells.
+    """
+    from mmdit import __version__
+    from mmdit.apis.asking import list_sources, share_out
+    from mmdit.apis.results import check_threshold
+    from mmdit.apis.writing import ResultWriter
+
+    if args.onnx is not None:
+        _refuse_beside_onnx(args)
+    elif args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
+        raise FileNotFoundError(
+            f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, or '
+            'give --model and --weights'
+        )
+    asked = [e for e in (args.expression, *args.expr) if e is not None]
+    images = list_sources(args.image)
+    shared, known = share_out(asked, len(images)), set(images)
+    model = _load(args)
+    threshold = model.threshold if args.threshold is None else args.threshold
+    settings = dict(
+        mmdit=__version__,
+        model=model.fingerprint(),
+        threshold=check_threshold(threshold),
+    )
+    with ResultWriter(args.out_dir, settings) as writer:
+        _tell_replaced(writer.replaced, settings)
+        for row in writer.rows():
+            if row['image'] in known and row['expression'] in asked:
+                _show(row)
+        left = [
+            [e for e in entry if (image, e) not in writer.kept]
+            for image, entry in zip(images, shared, strict=True)
+        ]
+        failed: list[str] = []
+        if any(left):
+            rows = model.iterate(
+                images,
+                left,
+                args.batch_size,
+                threshold=threshold,
+                return_vis=True,
+            )
+            failed = _write(writer, rows, args.on_error == 'stop')
+    for line in failed:
+        sys.stderr.write(f'error: {line}\n')
+    if len(images) > 1 and failed:
+        sys.stderr.write(f'error: {len(failed)} failures\n')
     sys.stdout.write(f'written to {args.out_dir}\n')
+    return 1 if failed else 0
+
+
+def _write(
+    writer: 'ResultWriter', rows: Iterable[dict], stop: bool
+) -> list[str]:
+    """Write and show predictions as they come; return what failed."""
+    failed = []
+    for row in rows:
+        if 'error' not in row:
+            writer.write(row, row['overlay'])
+            _show(row)
+        elif stop:
+            raise row['error']
+        else:
+            reason = sentence(row['error'])
+            image = str(row['image'])
+            failed.append(reason if image in reason else f'{image}: {reason}')
+    return failed
+
+
+def _show(row: dict) -> None:
+    """Tell what was found."""
+    found = 'nothing found'
+    if row['box'] is not None:
+        box = ','.join(map(str, row['box']))
+        found = f'score {row["score"]:.3f}  box {box}'
+    sys.stdout.write(f'{row["image"]}: {row["expression"]}: {found}\n')
+    sys.stdout.flush()
+
+
+def _tell_replaced(earlier: Any, settings: dict) -> None:
+    """Say why predictions that were there are not used."""
+    if earlier is None:
+        return
+    names = [k for k in settings if earlier.get(k) != settings[k]]
+    sys.stderr.write(
+        f'predictions of an earlier call are replaced: {", ".join(names)} '
+        'differ\n'
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,7 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.expression is None and not args.expr:
         parser.error('no expression; give one after the image, in quotes')
-    return run(args)
+    return guard(lambda: run(args))
 
 
 __all__ = ['add_arguments', 'main', 'run']

@@ -7,23 +7,48 @@ text tokens.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmdit.apis.asking import list_sources, share_out
+from mmdit.apis.asking import Expressions, list_sources, share_out
+from mmdit.apis.fingerprint import hash_folder
 from mmdit.apis.images import MAX_PIXELS, ImageSource, read_image
-from mmdit.apis.results import (
-    ResultWriter,
-    check_threshold,
-    make_prediction,
+from mmdit.apis.results import check_threshold, make_prediction
+from mmdit.apis.streaming import (
+    explain_size,
+    load_items,
+    make_batches,
+    predict_rows,
+    raising,
 )
+from mmdit.apis.writing import ResultWriter
 from mmdit.visualization import draw_comparison
 
-from .arrays import prepare, restore
+from .arrays import Prepared, prepare, restore
 from .settings import TOKENIZER, load_settings
+
+
+@dataclass
+class _Picture:
+    """An image that is ready for the graphs."""
+
+    name: str | int
+    #: (H0, W0, 3) uint8, BGR.
+    pixels: np.ndarray
+    prepared: Prepared
+
+
+@dataclass
+class _Item:
+    """An expression about a picture."""
+
+    picture: _Picture
+    expression: str | None
 
 
 class OnnxSegmenter:
@@ -55,7 +80,7 @@ class OnnxSegmenter:
                 f'OnnxSegmenter needs {error.name!r}; run: pip install '
                 'mmdit[onnx]'
             ) from error
-        folder = Path(folder)
+        self.folder = folder = Path(folder)
         self.settings = load_settings(folder)
         #: A pixel belongs to a mask where its probability exceeds this.
         self.threshold = self.settings.threshold
@@ -77,60 +102,97 @@ class OnnxSegmenter:
     def __call__(
         self,
         images: ImageSource | Sequence[ImageSource],
-        expressions: str | Sequence[str] | Sequence[Sequence[str]],
+        expressions: Expressions,
+        batch_size: int | None = None,
+        *,
+        out_dir: str | Path | None = None,
+        **kwargs: Any,
+    ) -> dict[str, list]:
+        """Predict, and return all at once.
+
+        Args:
+            images: As of :meth:`iterate`, like what follows.
+            expressions: One or several.
+            batch_size: Expressions at a time.
+            out_dir: Folder for what :class:`mmdit.apis.ResultWriter` writes.
+            kwargs: What else :meth:`iterate` takes.
+
+        Returns:
+            ``predictions``, those of :meth:`iterate`.
+
+        Raises:
+            Exception: That of the first image that fails.
+        """
+        kwargs.setdefault('return_vis', out_dir is not None)
+        rows = self.iterate(images, expressions, batch_size, **kwargs)
+        predictions = []
+        with nullcontext() if out_dir is None else ResultWriter(out_dir) as w:
+            for row in rows:
+                if 'error' in row:
+                    raise row['error']
+                if w:
+                    w.write(row, row.pop('overlay'))
+                predictions.append(row)
+        return dict(predictions=predictions)
+
+    def iterate(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        expressions: Expressions,
         batch_size: int | None = None,
         *,
         threshold: float | None = None,
-        out_dir: str | Path | None = None,
+        return_vis: bool = False,
         return_probabilities: bool = False,
-    ) -> dict[str, list]:
-        """Answer expressions about images.
+    ) -> Iterator[dict]:
+        """Yield predictions as they come; memory holds those of one batch.
+
+        What fails costs one image: in place of its predictions comes a dict
+        with ``image`` and ``error``, an exception, and the rest goes on.
 
         Args:
             images: As of the inferencer: one image, a list, or a folder.
             expressions: One for all images; a list, each image is asked them
                 all; or a list of lists, one list for each image.
-            batch_size: Expressions of an image at a time.
+            batch_size: Expressions at a time; less where images are large.
             threshold: A pixel belongs to a mask where its probability exceeds
                 this; by default the model's own.
-            out_dir: Folder for ``overlays/*.png``, ``masks/*.png`` and
-                ``predictions.json``.
-            return_probabilities: Add ``probabilities``, (H0, W0) float32, to
-                each prediction.
+            return_vis: Add ``overlay``, (H', W', 3) uint8, RGB, to each
+                prediction.
+            return_probabilities: Add ``probabilities``, (H0, W0) float32.
 
         Returns:
-            ``predictions``, one for each image and expression, as of
+            Of each image and expression, dicts as of
             :func:`mmdit.apis.make_prediction`.
         """
         if threshold is None:
             threshold = self.threshold
         check_threshold(threshold)
         sources = list_sources(images)
-        questions = share_out(expressions, len(sources))
-        writer = None if out_dir is None else ResultWriter(out_dir)
-        rows = []
-        try:
-            for i, (source, asked) in enumerate(
-                zip(sources, questions, strict=True)
-            ):
-                pixels = read_image(source, f'image {i}', self.max_pixels)
-                name = str(source) if isinstance(source, (str, Path)) else i
-                found = self._probabilities(pixels, asked, batch_size)
-                for expression, probabilities in zip(
-                    asked, found, strict=True
-                ):
-                    row = make_prediction(
-                        name, expression, probabilities, threshold
+        queries = share_out(expressions, len(sources))
+        items = load_items(zip(sources, queries, strict=True), self._load)
+
+        def predict(items: list[_Item]) -> list[dict]:
+            rows = []
+            found = self._probabilities(items)
+            for item, probabilities in zip(items, found, strict=True):
+                name, pixels = item.picture.name, item.picture.pixels
+                row = make_prediction(
+                    name, item.expression, probabilities, threshold
+                )
+                if return_vis:
+                    row['overlay'] = draw_comparison(
+                        pixels[..., ::-1].copy(),
+                        row['expression'],
+                        prediction=row['mask'],
                     )
-                    if writer:
-                        writer.write(row, _draw(pixels, row))
-                    if return_probabilities:
-                        row['probabilities'] = probabilities
-                    rows.append(row)
-        finally:
-            if writer:
-                writer.close()
-        return dict(predictions=rows)
+                if return_probabilities:
+                    row['probabilities'] = probabilities
+                rows.append(row)
+            return rows
+
+        size = self._batch_size(batch_size)
+        return predict_rows(make_batches(items, size), predict)
 
     def probabilities(
         self,
@@ -145,39 +207,55 @@ class OnnxSegmenter:
             expressions: K expressions, or one.
             batch_size: As of a call.
         """
-        pixels = read_image(image, 'the image', self.max_pixels)
         (asked,) = share_out(expressions, 1)
-        return self._probabilities(pixels, asked, batch_size)
+        items = self._load(image, 'the image', asked)
+        batches = raising(make_batches(items, self._batch_size(batch_size)))
+        return np.stack([p for b in batches for p in self._probabilities(b)])
 
-    def _probabilities(
-        self,
-        pixels: np.ndarray,
-        expressions: Sequence[str | None],
-        batch_size: int | None,
-    ) -> np.ndarray:
-        """Ask the graphs about (H0, W0, 3) BGR pixels."""
-        if batch_size is None:
-            batch_size = self.settings.batch_size
-        if batch_size < 1:
-            raise ValueError(
-                f'batch_size must be at least 1, got {batch_size}'
-            )
-        prepared = prepare(pixels, self.settings)
+    def fingerprint(self) -> str:
+        """Return what differs where predictions of two models may differ."""
+        return hash_folder(self.folder)
+
+    def _batch_size(self, given: int | None) -> int:
+        """Check the batch size, or return that of the model."""
+        size = self.settings.batch_size if given is None else given
+        if size < 1:
+            raise ValueError(f'batch_size must be at least 1, got {size}')
+        return size
+
+    def _load(
+        self, source: ImageSource, name: str | int, expressions: Sequence
+    ) -> list['_Item']:
+        """Read an image and make it an input, once."""
+        if not expressions:
+            return []
+        label = f'image {name}' if isinstance(name, int) else name
+        pixels = read_image(source, label, self.max_pixels)
+        try:
+            prepared = prepare(pixels, self.settings)
+        except Exception as error:
+            raise explain_size(name, pixels, error) from error
+        picture = _Picture(name, pixels, prepared)
+        return [_Item(picture, expression) for expression in expressions]
+
+    def _probabilities(self, items: Sequence['_Item']) -> list[np.ndarray]:
+        """Ask the graphs; return (H0, W0) float32 of each item."""
+        ids, real = self.tokenize([item.expression for item in items])
+        (text,) = self._text.run(None, dict(ids=ids, real=real))
+        prepared = [item.picture.prepared for item in items]
+        inputs: dict[str, Any] = dict(
+            image=np.stack([p.image for p in prepared]), text=text
+        )
+        if self.settings.mask_padding:
+            inputs['real'] = real.astype(bool)
+        logits, scores = self._mask.run(None, inputs)
         align_corners = self.settings.align_corners
-        found = []
-        for start in range(0, len(expressions), batch_size):
-            ids, real = self.tokenize(expressions[start : start + batch_size])
-            (text,) = self._text.run(None, dict(ids=ids, real=real))
-            inputs: dict[str, Any] = dict(
-                image=np.repeat(prepared.image[None], len(ids), 0), text=text
+        return [
+            restore(masks[best : best + 1], p, align_corners)[0]
+            for masks, best, p in zip(
+                logits, scores.argmax(1), prepared, strict=True
             )
-            if self.settings.mask_padding:
-                inputs['real'] = real.astype(bool)
-            logits, scores = self._mask.run(None, inputs)
-            for masks, best in zip(logits, scores.argmax(1), strict=True):
-                chosen = masks[best : best + 1]
-                found.append(restore(chosen, prepared, align_corners)[0])
-        return np.stack(found)
+        ]
 
     def tokenize(
         self, expressions: Sequence[str | None]
@@ -214,13 +292,6 @@ def _existing(path: Path) -> str:
             f'{path} does not exist; export the model with --format onnx'
         )
     return str(path)
-
-
-def _draw(pixels: np.ndarray, row: dict) -> np.ndarray:
-    """Draw an answer over its (H0, W0, 3) BGR image."""
-    return draw_comparison(
-        pixels[..., ::-1].copy(), row['expression'], prediction=row['mask']
-    )
 
 
 __all__ = ['OnnxSegmenter']

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from mmdit.apis.results import ResultWriter
+from mmdit.apis.writing import ResultWriter
 
 from .canvas import draw
 from .session import Session, predict

@@ -1,0 +1,160 @@
+"""Predictions one by one, where an error costs one image and no more.
+
+Nothing here needs torch.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+# Of a batch, an image counted for each of its expressions: a prediction takes
+# some ten bytes for each of its pixels.
+BATCH_PIXELS = 40_000_000
+# An image with longer sides vanishes when the longer one fits a model.
+MAX_RATIO = 64
+
+
+class Picture(Protocol):
+    """What a model has to know of an image."""
+
+    name: str | int
+    #: (H, W, 3) uint8, BGR.
+    pixels: np.ndarray
+
+
+class Item(Protocol):
+    """An expression about an image, or other prompts."""
+
+    @property
+    def picture(self) -> Picture: ...  # noqa: D102
+
+    expression: str | None
+
+
+ItemType = TypeVar('ItemType', bound=Item)
+
+
+@dataclass
+class Failure:
+    """An image without predictions."""
+
+    image: str | int
+    error: Exception
+
+
+def load_items(
+    inputs: Iterable[tuple[Any, Sequence[Any]]],
+    load: Callable[[Any, str | int, Sequence[Any]], list[ItemType]],
+) -> Iterator[ItemType | Failure]:
+    """Load images one by one.
+
+    Args:
+        inputs: Images, and what is asked about each.
+        load: From an image, its name and what is asked to items.
+    """
+    for i, (source, queries) in enumerate(inputs):
+        name = str(source) if isinstance(source, (str, Path)) else i
+        try:
+            items = load(source, name, queries)
+        except Exception as error:
+            yield Failure(name, error)
+        else:
+            yield from items
+
+
+def make_batches(
+    items: Iterable[ItemType | Failure], size: int
+) -> Iterator[list[ItemType] | Failure]:
+    """Put items together, in order, as many as memory is sure to hold.
+
+    Args:
+        items: Items; before a failure, a batch ends.
+        size: Items of a batch, or fewer where images are large.
+    """
+    batch: list[ItemType] = []
+    pixels = 0
+    for item in items:
+        more = 0
+        if not isinstance(item, Failure):
+            more = item.picture.pixels[..., 0].size
+        is_full = len(batch) == size or pixels + more > BATCH_PIXELS
+        if batch and (is_full or isinstance(item, Failure)):
+            yield batch
+            batch, pixels = [], 0
+        if isinstance(item, Failure):
+            yield item
+        else:
+            batch.append(item)
+            pixels += more
+    if batch:
+        yield batch
+
+
+def raising(
+    batches: Iterable[list[ItemType] | Failure],
+) -> Iterator[list[ItemType]]:
+    """Yield batches; a failure is raised."""
+    for batch in batches:
+        if isinstance(batch, Failure):
+            raise batch.error
+        yield batch
+
+
+def predict_rows(
+    batches: Iterable[list[ItemType] | Failure],
+    predict: Callable[[list[ItemType]], list[dict]],
+) -> Iterator[dict]:
+    """Yield predictions, and for what fails its ``image`` and ``error``."""
+    for batch in batches:
+        if isinstance(batch, Failure):
+            yield dict(image=batch.image, error=batch.error)
+        else:
+            yield from _attempt(batch, predict)
+
+
+def _attempt(
+    batch: list[ItemType], predict: Callable[[list[ItemType]], list[dict]]
+) -> Iterator[dict]:
+    """Predict a batch; where it fails, find the items that do."""
+    try:
+        yield from predict(batch)
+        return
+    except Exception as error:
+        if len(batch) == 1:
+            (item,) = batch
+            yield dict(
+                image=item.picture.name,
+                expression=item.expression,
+                error=error,
+            )
+            return
+    for item in batch:
+        yield from _attempt([item], predict)
+
+
+def explain_size(
+    name: str | int, pixels: np.ndarray, error: Exception
+) -> ValueError:
+    """Return what to say where a model cannot take an image."""
+    height, width = pixels.shape[:2]
+    reason = str(error) or type(error).__name__
+    if max(height, width) > MAX_RATIO * min(height, width):
+        reason = 'it is too thin; crop it'
+    return ValueError(
+        f'{name}, {width} x {height} pixels (width x height), cannot be made '
+        f'an input of this model: {reason}'
+    )
+
+
+__all__ = [
+    'BATCH_PIXELS',
+    'Failure',
+    'explain_size',
+    'load_items',
+    'make_batches',
+    'predict_rows',
+    'raising',
+]
