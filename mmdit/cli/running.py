@@ -67,21 +67,22 @@ def guard(command: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        _log(error)
         sys.stderr.write(f'error: {sentence(error)}\n')
         return FAILED
 
 
-def sentence(error: BaseException) -> str:
-    """Return what an error says, in one line."""
+def sentence(error: Exception) -> str:
+    """Return what an error says, in one line; log where it comes from."""
+    if os.environ.get(DEBUG):
+        traceback.print_exception(error)
+    _log(error)
     # The text of a KeyError is its repr.
     said = error.args[0] if isinstance(error, KeyError) else error
     text = ' '.join(str(said).split())
     if isinstance(error, CLEAR) and ' ' in text:
         return text
-    return f'{type(error).__name__}: {text} ({DEBUG}=1 shows where)'
+    name = f'{type(error).__name__}: {text}'.strip()
+    return f'{name} ({DEBUG}=1 shows where)'
 
 
 def _log(error: Exception) -> None:

@@ -219,6 +219,87 @@ def test_what_was_answered_is_kept_when_an_image_fails(
     assert row['image'] == picture
 
 
+def test_what_fails_costs_its_image(inferencer, picture, tmp_path):
+    broken = tmp_path / 'broken.png'
+    broken.write_bytes(b'no image')
+    thin = np.zeros((1, 5000, 3), np.uint8)
+    images = [picture, str(broken), thin, str(tmp_path / 'gone.png'), picture]
+    rows = list(inferencer.iterate(images, TWO, return_vis=True))
+    assert [row['image'] for row in rows] == [
+        *(picture, picture, str(broken), 2, images[3]),
+        *(picture, picture),
+    ]
+    reasons = [str(row['error']) for row in rows if 'error' in row]
+    for reason, words in zip(
+        reasons,
+        ('is not an image', 'too thin; crop it', 'does not exist'),
+        strict=True,
+    ):
+        assert words in reason
+    expected = inferencer(picture, TWO, batch_size=2)['predictions']
+    for got in (rows[:2], rows[-2:]):
+        for row, other in zip(got, expected, strict=True):
+            assert np.array_equal(row['mask'], other['mask'])
+            assert row['overlay'].ndim == 3
+
+
+def test_predictions_come_before_the_next_image_is_read(inferencer, picture):
+    seen = []
+    load = inferencer._load
+
+    def watched(source, name, questions):
+        seen.append(name)
+        return load(source, name, questions)
+
+    inferencer._load = watched
+    rows = inferencer.iterate([picture] * 9, 'red', batch_size=1)
+    assert seen == []
+    next(rows)
+    assert len(seen) == 2
+
+
+def test_one_bad_item_does_not_cost_its_batch(inferencer, picture):
+    step = inferencer.model.test_step
+
+    def failing(data):
+        if any(s.expression == 'bad' for s in data['data_samples']):
+            raise RuntimeError('no such kernel')
+        return step(data)
+
+    inferencer.model.test_step = failing
+    rows = list(inferencer.iterate(picture, ['a', 'bad', 'b'], 3))
+    assert [row['expression'] for row in rows] == ['a', 'bad', 'b']
+    assert ['error' in row for row in rows] == [False, True, False]
+
+
+def test_mistakes_are_said_before_anything_is_read(inferencer):
+    with pytest.raises(ValueError, match='threshold'):
+        inferencer.iterate('x.png', 'red', threshold=2)
+    with pytest.raises(ValueError, match='half a letter'):
+        inferencer.iterate('x.png', 'caf\udce9')
+
+
+def test_weights_that_are_no_numbers_are_an_error(inferencer, picture):
+    for parameter in inferencer.model.decode_head.parameters():
+        parameter.data.fill_(float('nan'))
+    with pytest.raises(ValueError, match=f'{picture}: .*NaN.*damaged'):
+        inferencer(picture, 'red')
+
+
+def test_a_fingerprint_follows_weights_and_config(config, weights):
+    def build():
+        return ReferringSegInferencer(config, weights, 'cpu')
+
+    first = build()
+    assert first.fingerprint() == build().fingerprint()
+    parameter = next(first.model.parameters())
+    parameter.data.view(-1)[0] += 1e-6
+    assert first.fingerprint() != build().fingerprint()
+    expected = build().fingerprint()
+    config.model.decode_head.align_corners = True
+    assert build().fingerprint() != expected
+
+
 @pytest.mark.parametrize(
     ('arguments', 'options', 'message'),
     [

@@ -1,6 +1,7 @@
 """``mmdit segment`` and ``demo/image_demo.py``."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmdit.apis import ReferringSegInferencer, ResultWriter
 from mmdit.cli.segment import main
 from mmdit.registry import MODELS
 
@@ -70,6 +72,128 @@ def test_mistakes_are_one_line_and_status_1(command, capsys, change, message):
     assert main([*command[:i], *new, *command[i + 1 :]]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith('error: ') and message in line
+
+
+@pytest.fixture
+def folder(command):
+    """A folder of good and bad images, and a call that asks about them."""
+    path = Path('photos')
+    path.mkdir()
+    for name in ('a.png', 'c.png', 'd.png'):
+        assert cv2.imwrite(str(path / name), np.zeros((20, 30, 3), np.uint8))
+    (path / 'b.jpg').write_bytes(b'no image')
+    cv2.imwrite(str(path / 'thin.png'), np.zeros((1, 500, 3), np.uint8))
+    (path / '.hidden.jpg').write_bytes(b'no image')
+    (path / 'notes.pdf').write_bytes(b'no image')
+    return ['photos', *command[1:], '--out-dir=out', '--batch-size=1']
+
+
+def lines(path='out/predictions.jsonl'):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_bad_images_are_listed_and_cost_nothing(folder, capsys):
+    assert main(folder) == 1
+    printed = capsys.readouterr()
+    names = ['photos/a.png', 'photos/c.png', 'photos/d.png']
+    assert [row['image'] for row in lines()] == names
+    assert json.loads(Path('out/predictions.json').read_text()) == lines()
+    *found, last = printed.out.splitlines()
+    assert [line.split(':')[0] for line in found] == names
+    assert last == 'written to out'
+    first, second, count = printed.err.splitlines()
+    assert 'photos/b.jpg is not an image' in first
+    assert 'photos/thin.png' in second and count == 'error: 2 failures'
+
+
+def test_it_stops_where_it_is_told_to(folder, capsys):
+    assert main([*folder, '--on-error=stop']) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: photos/b.jpg')
+    assert [row['image'] for row in lines()] == ['photos/a.png']
+    assert Path('out/predictions.json').is_file()
+
+
+def count_steps(monkeypatch):
+    seen = []
+    forward = ReferringSegInferencer.forward
+
+    def counted(self, inputs, *args, **kwargs):
+        seen.extend(item.picture.name for item in inputs)
+        return forward(self, inputs, *args, **kwargs)
+
+    monkeypatch.setattr(ReferringSegInferencer, 'forward', counted)
+    return seen
+
+
+def test_an_interrupted_call_goes_on(folder, capsys, monkeypatch):
+    seen = count_steps(monkeypatch)
+    write = ResultWriter.write
+
+    def interrupted(self, row, overlay):
+        if row['image'] == 'photos/d.png':
+            raise KeyboardInterrupt
+        write(self, row, overlay)
+
+    monkeypatch.setattr(ResultWriter, 'write', interrupted)
+    assert main(folder) == 130
+    assert len(lines()) == 2
+    monkeypatch.setattr(ResultWriter, 'write', write)
+    Path('photos/b.jpg').write_bytes(Path('photos/a.png').read_bytes())
+    Path('photos/thin.png').unlink()
+    seen.clear()
+    capsys.readouterr()
+    assert main(folder) == 0
+    assert seen == ['photos/b.jpg', 'photos/d.png']
+    printed = capsys.readouterr()
+    assert [line.split(':')[0] for line in printed.out.splitlines()[:-1]] == [
+        f'photos/{name}' for name in ('a.png', 'c.png', 'b.jpg', 'd.png')
+    ]
+    assert not printed.err
+    assert len(json.loads(Path('out/predictions.json').read_text())) == 4
+
+
+@pytest.mark.parametrize(
+    ('change', 'named'),
+    [('--threshold=0.4', 'threshold'), ('--weights=other.pth', 'model')],
+)
+def test_predictions_of_another_model_are_not_used(
+    command, capsys, monkeypatch, change, named
+):
+    state = torch.load('weights.pth')
+    next(iter(state.values())).view(-1)[0] += 1
+    torch.save(state, 'other.pth')
+    seen = count_steps(monkeypatch)
+    assert main(command) == main(command) == 0
+    assert seen == ['image.png']
+    assert not capsys.readouterr().err
+    assert main([*command, change]) == 0
+    assert seen == ['image.png'] * 2
+    message = f'an earlier call are replaced: {named} differ'
+    assert message in capsys.readouterr().err
+
+
+def test_the_limit_of_size_is_an_option(command, capsys):
+    assert main([*command, '--max-pixels=599']) == 1
+    assert '--max-pixels' in capsys.readouterr().err
+    assert main([*command, '--max-pixels=600']) == 0
+
+
+def test_whatever_breaks_is_a_sentence(command, capsys, monkeypatch):
+    def broken(*_, **__):
+        raise cv2.error('OpenCV(5.0)\n\n(-215) size > 0')
+
+    monkeypatch.setattr(ReferringSegInferencer, 'forward', broken)
+    assert main(command) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: image.png: error: OpenCV(5.0) (-215)')
+
+
+def test_an_expression_that_is_no_utf8_is_a_sentence(command, capsys):
+    assert main([command[0], os.fsdecode(b'caf\xe9'), *command[2:]]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert 'give it as UTF-8' in line
+    assert not Path('outputs').exists()
 
 
 def test_a_missing_expression_is_status_2(capsys):

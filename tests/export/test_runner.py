@@ -1,6 +1,7 @@
 """The runner beside the inferencer, and without torch."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -74,6 +75,25 @@ def test_probabilities_alone(segmenter, picture):
     assert found.shape == (3, 60, 40) and found.dtype == np.float32
     for one, row in zip(found, rows['predictions'], strict=True):
         assert np.array_equal(one, row['probabilities'])
+
+
+def test_what_fails_costs_its_image(segmenter, picture, tmp_path):
+    images = [picture, str(tmp_path / 'gone.png'), np.zeros((1, 5000), 'u1')]
+    rows = list(segmenter.iterate([*images, picture], ['red circle', 'blue']))
+    found = [str(row.get('error', row['image'])) for row in rows]
+    assert found[:2] == found[4:] == [picture, picture]
+    assert 'gone.png does not exist' in found[2]
+    assert 'too thin' in found[3]
+    with pytest.raises(FileNotFoundError, match='gone'):
+        segmenter(images, 'red circle')
+
+
+def test_a_fingerprint_follows_the_files(segmenter, exported, tmp_path):
+    copy = shutil.copytree(exported, tmp_path / 'copy')
+    assert OnnxSegmenter(copy).fingerprint() == segmenter.fingerprint()
+    settings = json.loads((copy / 'settings.json').read_text())
+    (copy / 'settings.json').write_text(json.dumps(settings))
+    assert OnnxSegmenter(copy).fingerprint() != segmenter.fingerprint()
 
 
 BLOCKED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmseg', 'transformers')
