@@ -20,14 +20,9 @@ from mmdit.decoding import (
     image_suffixes,
     open_image,
 )
+from mmdit.downloads import is_url, read_url
 
-from .fetching import (
-    BYTES_PER_PIXEL,
-    HEADROOM,
-    MAX_PIXELS,
-    read_limited,
-    read_url,
-)
+from .limits import MAX_PIXELS, max_bytes, read_limited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -114,12 +109,13 @@ def list_images(folder: str | Path) -> list[str]:
 def _read_encoded(source: Any, name: str, max_pixels: int) -> np.ndarray:
     """Read and decode a file, a URL, an open file or bytes."""
     try:
-        content = _read_bytes(source, BYTES_PER_PIXEL * max_pixels + HEADROOM)
+        content = _read_bytes(source, max_bytes(max_pixels))
     except FileNotFoundError as error:
         raise FileNotFoundError(f'{name} does not exist') from error
     # Whatever a server, a disk or a library comes up with.
     except Exception as error:
         reason = str(error) or type(error).__name__
+        reason = reason.removeprefix(f'{name} cannot be fetched: ')
         raise ValueError(f'{name} cannot be read: {reason}') from error
     with open_image(content, name) as image:
         _check_size(name, image.size, max_pixels)
@@ -127,16 +123,16 @@ def _read_encoded(source: Any, name: str, max_pixels: int) -> np.ndarray:
         return _from_pil(image, name) if pixels is None else pixels
 
 
-def _read_bytes(source: Any, max_bytes: int) -> bytes:
+def _read_bytes(source: Any, limit: int) -> bytes:
     """Read a file, a URL, or with MMEngine what else it knows."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     if hasattr(source, 'read'):
-        return read_limited(source, max_bytes)
+        return read_limited(source, limit)
     path = str(source)
+    if is_url(path):
+        return read_url(path, limit)
     scheme = path.partition('://')[0].lower() if '://' in path else ''
-    if scheme in ('http', 'https'):
-        return read_url(path, max_bytes)
     if scheme == 'file':
         path = _local_path(path)
     elif scheme:
@@ -144,7 +140,7 @@ def _read_bytes(source: Any, max_bytes: int) -> bytes:
 
         return fileio.get(path)
     with open(path, 'rb') as file:
-        return read_limited(file, max_bytes)
+        return read_limited(file, limit)
 
 
 def _local_path(url: str) -> str:

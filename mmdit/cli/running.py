@@ -2,6 +2,7 @@
 
 import logging
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -62,11 +63,9 @@ def guard(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write('interrupted\n')
         return INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return BROKEN_PIPE
         sys.stderr.write(f'error: {sentence(error)}\n')
         return FAILED
 
@@ -77,12 +76,24 @@ def sentence(error: Exception) -> str:
         traceback.print_exception(error)
     _log(error)
     # The text of a KeyError is its repr.
-    said = error.args[0] if isinstance(error, KeyError) else error
+    said = error.args[0] if type(error) is KeyError and error.args else error
     text = ' '.join(str(said).split())
     if isinstance(error, CLEAR) and ' ' in text:
         return text
     name = f'{type(error).__name__}: {text}'.strip()
     return f'{name} ({DEBUG}=1 shows where)'
+
+
+def _nobody_reads() -> bool:
+    """Tell whether standard output is closed; what is left of it goes."""
+    poll = select.poll()
+    # Errors are told without asking for events.
+    poll.register(sys.stdout, 0)
+    if not poll.poll(0):
+        return False
+    # Python flushes once more when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _log(error: Exception) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmdit.apis.fetching import MAX_PIXELS
+from mmdit.apis.limits import MAX_PIXELS
 
 from .running import guard, sentence
 
