@@ -2,8 +2,7 @@
 
 A data set is a folder with ``instances.json`` (COCO format: where things are)
 and ``refs(<split_by>).p`` (a pickled list: what people said about them). The
-pickle comes from the internet, so it is read by an unpickler that can build
-plain containers, strings and numbers, and nothing else.
+pickle comes from the internet: ``reading.pickles`` reads plain data only.
 
 gRefCOCO's list is ``grefs(<split_by>).json``, or ``.p``. There ``ann_id`` is
 a list, of which all annotations are meant, and ``[-1]`` where the expressions
@@ -14,22 +13,15 @@ https://github.com/henghuiding/ReLA/tree/a389648e8054/gres_model/data/datasets
 
 import json
 import logging
-import pickle
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.logging import print_log
 
+from .reading.pickles import load_plain_pickle
+
 _PREPARE = 'see docs/prepare_data.md'
-_CONTAINERS = ('list', 'dict', 'tuple', 'set', 'frozenset')
-_SCALARS = ('str', 'unicode', 'int', 'long', 'float', 'bool')
-# Python 2 wrote `__builtin__`, Python 3 writes `builtins`.
-_SAFE_GLOBALS = {('collections', 'OrderedDict')} | {
-    (module, name)
-    for module in ('builtins', '__builtin__')
-    for name in _CONTAINERS + _SCALARS
-}
 _REF_KEYS = ('ref_id', 'ann_id', 'image_id', 'split', 'sentences')
 # What ``ann_id`` holds, in gRefCOCO, in the place of an annotation.
 _NO_TARGET = -1
@@ -41,10 +33,6 @@ _READERS = {
         ('grefs', 'GRefCOCODataset', 'grefcoco_512x512'),
     )
 }
-
-
-class UnsafePickleError(pickle.UnpicklingError):
-    """A pickle asked for something other than plain data."""
 
 
 class Ref(NamedTuple):
@@ -67,47 +55,6 @@ class Ref(NamedTuple):
     def ann_ids(self) -> list[int]:
         """Numbers of the annotations."""
         return [annotation['id'] for annotation in self.annotations]
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler that refuses every global but those of plain data."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _SAFE_GLOBALS:
-            return super().find_class(module, name)
-        raise UnsafePickleError(f'{module}.{name}')
-
-
-def load_plain_pickle(path: str | Path) -> Any:
-    """Read a pickle that holds containers, strings and numbers only.
-
-    Strings that Python 2 wrote are taken as UTF-8, or as Latin-1 where they
-    are not valid UTF-8.
-    """
-
-    def load(encoding: str) -> Any:
-        with open(path, 'rb') as file:
-            return _PlainUnpickler(file, encoding=encoding).load()
-
-    try:
-        try:
-            return load('utf-8')
-        except UnicodeDecodeError:
-            return load('latin1')
-    except UnsafePickleError as error:
-        raise UnsafePickleError(
-            f'{path} asks for {error}, but a refs file holds plain lists, '
-            'dicts, strings and numbers; loading it could run code of a '
-            f'stranger. Download it again from its source: {_PREPARE}'
-        ) from None
-    except OSError:
-        raise
-    # Damaged bytes raise nearly anything: EOFError, KeyError, MemoryError...
-    except Exception as error:
-        raise ValueError(
-            f'{path} is not a complete pickle ({type(error).__name__}: '
-            f'{error}); download it again: {_PREPARE}'
-        ) from error
 
 
 def load_instances(path: str | Path) -> tuple[dict, dict]:

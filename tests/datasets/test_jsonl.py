@@ -14,8 +14,8 @@ from PIL import Image
 from mmdit.datasets import ReferJSONLDataset
 from mmdit.datasets.jsonl import check_jsonl
 from mmdit.datasets.jsonl.rows import parse_row
+from mmdit.datasets.reading.segmentations import draw_mask
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
-from mmdit.datasets.transforms.masks import draw_mask
 from mmdit.evaluation import ReferIoUMetric
 from mmdit.registry import DATASETS, TRANSFORMS
 

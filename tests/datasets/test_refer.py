@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdit.datasets.refer import (
+from mmdit.datasets.reading.pickles import (
     UnsafePickleError,
-    find_refs,
     load_plain_pickle,
+)
+from mmdit.datasets.refer import (
+    find_refs,
     load_refs,
     load_split,
 )

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..reading.segmentations import draw_mask, read_labels
 from ..transforms.loading import LoadReferImage
-from ..transforms.masks import draw_mask, read_labels
 
 # How many pixels a polygon may leave the image: more than rounding.
 _TOLERANCE = 1

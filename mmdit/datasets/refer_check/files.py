@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..transforms.masks import draw_mask
+from ..reading.segmentations import draw_mask
 from .refs import Source
 from .report import Finding
 

@@ -6,7 +6,7 @@ from mmengine import fileio
 from mmdit.decoding import decode_image
 from mmdit.registry import TRANSFORMS
 
-from .masks import draw_mask
+from ..reading.segmentations import draw_mask
 
 _ID_KEYS = ('image_id', 'ref_id', 'ann_id', 'sent_id')
 
@@ -88,10 +88,10 @@ class LoadReferMask(BaseTransform):
                 'path, or set data_prefix of the data set to the folder of '
                 'the masks'
             ) from error
-        except (KeyError, TypeError, ValueError) as error:
+        # pycocotools raises bare Exceptions.
+        except Exception as error:
             raise ValueError(
-                f'the segmentation of {name} cannot be drawn: {error}; '
-                'expected COCO polygons or RLE, or the path of a PNG'
+                f'the segmentation of {name} cannot be drawn: {error}'
             ) from error
         if not mask.any() and not results.get('no_target'):
             raise ValueError(

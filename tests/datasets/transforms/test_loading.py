@@ -189,7 +189,7 @@ def test_a_list_of_rles_is_merged(blob):
 
 @pytest.mark.parametrize(
     'segmentation',
-    [[], [[1, 1, 5, 5]], [[40, 40, 50, 40, 50, 50]], [[1, 1, 1, 1, 1, 1]]],
+    [[], [[1, 1, 5, 5]], [[40, 40, 50, 40, 50, 50]], [[5, 5, 5, 5, 5, 5]]],
 )
 def test_an_empty_mask_names_the_item(segmentation):
     message = rf'{NAMED} \(a.jpg\) has no pixels.*skip_sent_ids'
@@ -213,11 +213,14 @@ def test_no_target_must_be_true_to_count():
     ('segmentation', 'reason'),
     [
         (dict(counts=[10, 5], size=[20, 30]), '15 pixels in an image of 600'),
-        (dict(counts=[-5, 605], size=[20, 30]), 'a negative number'),
+        (dict(counts=[-5, 605], size=[20, 30]), 'whole numbers, 0 or more'),
         (dict(counts=[450], size=[15, 30]), r'size \[15, 30\] in an image'),
         (dict(counts=[10, 5]), 'size'),
-        (None, 'NoneType'),
-        (['text that is none'], 'expected COCO polygons or RLE'),
+        (None, 'is missing, expected a list of polygons'),
+        (
+            ['text that is none'],
+            'holds "text that is none", expected',
+        ),
     ],
 )
 def test_a_damaged_segmentation_names_the_item(segmentation, reason):
