@@ -5,16 +5,23 @@ Nothing heavy is imported before the arguments have been read.
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .segment import QUICKSTART
 
 if TYPE_CHECKING:
     import gradio as gr
 
+    from mmdit.web.folder import RunFolder
+
+# Nothing is sent anywhere, and no history of the queue is kept.
+SETTINGS = dict(
+    GRADIO_ANALYTICS_ENABLED='False', GRADIO_ANALYTICS_MAX_EVENTS='1'
+)
 NO_MODEL = f"""
 ### There is no model yet
 
@@ -60,6 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'machine reaches; 0.0.0.0 for all of its network)',
     )
     parser.add_argument(
+        '--allow-host',
+        action='append',
+        default=[],
+        metavar='NAME',
+        help="answer to this name, too, such as a reverse proxy's; may be "
+        'repeated (default: the names of --host and of this machine)',
+    )
+    parser.add_argument(
         '--port',
         type=int,
         help='port (default: the first free one from 7860)',
@@ -73,16 +88,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until it is stopped; return the exit status."""
-    try:
-        page = make_page(args.config, args.weights, args.device)
-        from mmdit.web.serving import serve
+    from mmdit.web.folder import run_folder
 
-        serve(
-            page,
-            server_name=args.host,
-            server_port=args.port,
-            share=args.share,
-        )
+    # As Ctrl+C, so that the folder is removed.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        with run_folder() as folder:
+            page = make_page(args.config, args.weights, args.device, folder)
+            from mmdit.web.serving import serve
+
+            serve(
+                page,
+                folder,
+                args.host,
+                args.allow_host,
+                server_port=args.port,
+                share=args.share,
+            )
+            page.block_thread()
+    except KeyboardInterrupt:
+        return 0
     except (ImportError, OSError, TypeError, ValueError) as error:
         sys.stderr.write(f'error: {error}\n')
         return 1
@@ -90,11 +116,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def make_page(
-    config: str | None, weights: str | None, device: str
+    config: str | None,
+    weights: str | None,
+    device: str,
+    folder: 'RunFolder',
 ) -> 'gr.Blocks':
     """Return the page of a model, or one that says how to get a model."""
     # Read by Gradio when it is imported.
-    os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+    os.environ |= SETTINGS | dict(GRADIO_TEMP_DIR=str(folder.path))
     try:
         from mmdit.web.page import build_page, explain
         from mmdit.web.store import SessionStore
@@ -118,7 +147,11 @@ def make_page(
         )
     names = [Path(name).name for name in (config, weights) if name]
     about = ', '.join(names) or f'{QUICKSTART} (drawn scenes)'
-    return build_page(model, about, SessionStore())
+    return build_page(model, about, SessionStore(), folder)
+
+
+def _interrupt(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def main(argv: Sequence[str] | None = None) -> int:

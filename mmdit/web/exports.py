@@ -12,15 +12,23 @@ from .canvas import draw
 from .session import Session, predict
 
 
-def masks_zip(session: Session, threshold: float) -> bytes:
+def masks_zip(
+    session: Session, threshold: float, place: Path | None = None
+) -> bytes:
     """Return a ZIP of what ``mmdit segment --out-dir`` writes.
 
     A PNG of 0 and 255 at the size of the picture for each expression, an
     overlay, and ``predictions.json``.
+
+    Args:
+        session: What to write.
+        threshold: A pixel belongs to a mask where its probability exceeds
+            this.
+        place: A folder for what is written on the way.
     """
     _check_answered(session)
     content = BytesIO()
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=place) as folder:
         writer = ResultWriter(folder)
         for row in predict(session, threshold):
             writer.write(row, draw(session, threshold, row['expression']))

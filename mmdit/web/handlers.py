@@ -4,18 +4,23 @@ Methods take and return what Gradio's components hold. Errors become sentences
 on the page.
 """
 
+import re
+from base64 import b64encode
 from collections.abc import Callable
 from functools import wraps
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import cv2
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
+import numpy as np
 
 from . import session as sessions
 from .canvas import canvas_scale, draw
 from .exports import coco_json, masks_zip
+from .folder import RunFolder
+from .gate import API
 from .scenes import Example
 from .session import Session
 from .store import SessionStore
@@ -23,6 +28,8 @@ from .store import SessionStore
 if TYPE_CHECKING:
     from mmdit.apis import ReferringSegInferencer
 
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
+MAX_NAME = 100  # characters of a file's name
 _Method = TypeVar('_Method', bound=Callable[..., Any])
 
 
@@ -35,14 +42,15 @@ def in_sentences(method: _Method) -> _Method:
             return method(*args, **kwargs)
         except MemoryError as error:
             message = 'The machine has too little memory left for this.'
-            raise _sentence(message) from error
-        except (OSError, TypeError, ValueError) as error:
-            raise _sentence(str(error)) from error
+            raise sentence(message) from error
+        except ValueError as error:
+            raise sentence(str(error)) from error
 
     return explained  # type: ignore[return-value]
 
 
-def _sentence(message: str) -> gr.Error:
+def sentence(message: str) -> gr.Error:
+    """Return what the page shows of an error."""
     message = message[:1].upper() + message[1:]
     message += '' if message.endswith(('.', '!', '?')) else '.'
     return gr.Error(
@@ -57,6 +65,7 @@ class Handlers:
     Args:
         model: Who answers.
         store: Where sessions are kept.
+        folder: Where uploads are, and where downloads go.
         examples: Pictures to begin with.
     """
 
@@ -64,10 +73,12 @@ class Handlers:
         self,
         model: 'ReferringSegInferencer',
         store: SessionStore,
+        folder: RunFolder,
         examples: list[Example],
     ) -> None:
         self.model = model
         self.store = store
+        self.folder = folder
         self.examples = examples
 
     @in_sentences
@@ -75,16 +86,22 @@ class Handlers:
         """Begin with an uploaded file; return the key of its session.
 
         Args:
-            file: What the browser sent: ``path``, ``orig_name``.
+            file: What the browser says: ``path``, ``orig_name``.
             key: Of the session before, which ends.
         """
         self.store.drop(key)
-        if not file or not file.get('path'):
+        said = file if isinstance(file, dict) else {}
+        path = self.folder.find_upload(said.get('path'))
+        if path is None:
             raise ValueError('No file arrived: drop it again.')
-        name = file.get('orig_name') or 'picture'
-        return self.store.put(
-            sessions.open_picture(file['path'], name, self.model.max_pixels)
-        )
+        name = re.split(r'[/\\]', said.get('orig_name', ''))[-1] or 'image'
+        try:
+            session = sessions.open_picture(
+                str(path), name[-MAX_NAME:], self.model.max_pixels
+            )
+        finally:
+            self.folder.remove(path)
+        return self.store.put(session)
 
     @in_sentences
     def open_example(
@@ -168,7 +185,7 @@ class Handlers:
         session = self.store.get(key)
         known = [answer.expression for answer in session.answers]
         if not known:
-            canvas = draw(session, threshold)
+            canvas = _in_place(draw(session, threshold))
             return canvas, nothing, gr.Column(visible=False)
         if selected not in known:
             selected = known[0]
@@ -180,20 +197,21 @@ class Handlers:
             ],
             value=selected,
         )
-        canvas = draw(session, threshold, selected)
+        canvas = _in_place(draw(session, threshold, selected))
         return canvas, legend, gr.Column(visible=True)
 
     @in_sentences
     def save_masks(self, key: str | None, threshold: float) -> str:
-        """Return the path of a ZIP."""
-        content = masks_zip(self.store.get(key), threshold)
-        return _cache(content, 'masks.zip')
+        """Return the address of a ZIP."""
+        place = self.folder.new()
+        content = masks_zip(self.store.get(key), threshold, place)
+        return _write(content, place / 'masks.zip')
 
     @in_sentences
     def save_coco(self, key: str | None, threshold: float) -> str:
-        """Return the path of a COCO data set."""
+        """Return the address of a COCO data set."""
         content = coco_json(self.store.get(key), threshold)
-        return _cache(content.encode(), 'masks_coco.json')
+        return _write(content.encode(), self.folder.new() / 'masks_coco.json')
 
 
 def _label(row: dict, points: tuple[sessions.Point, ...]) -> str:
@@ -205,9 +223,17 @@ def _label(row: dict, points: tuple[sessions.Point, ...]) -> str:
     return ' · '.join([row['expression'], found, *marks])
 
 
-def _cache(content: bytes, name: str) -> str:
-    """Write a file where Gradio looks after it (``delete_cache``)."""
-    return save_bytes_to_cache(content, name, get_upload_folder())
+def _in_place(canvas: np.ndarray) -> dict:
+    """Return a canvas as the page shows it, without a file."""
+    _, content = cv2.imencode('.jpg', canvas[..., ::-1], JPEG)
+    return dict(url=f'data:image/jpeg;base64,{b64encode(content).decode()}')
 
 
-__all__ = ['Handlers', 'in_sentences']
+def _write(content: bytes, path: Path) -> str:
+    """Write a file; return where the browser fetches it."""
+    path.touch(0o600)
+    path.write_bytes(content)
+    return f'.{API}/file={path}'
+
+
+__all__ = ['Handlers', 'in_sentences', 'sentence']

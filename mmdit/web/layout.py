@@ -28,10 +28,10 @@ class Points:
 
 @dataclass
 class Download:
-    """A button that makes a file, and the hidden link to the file."""
+    """A button that makes a file, and the hidden address of the file."""
 
     button: gr.Button
-    link: gr.DownloadButton
+    address: gr.Textbox
 
 
 @dataclass
@@ -169,8 +169,7 @@ def _add_points() -> Points:
 
 def _add_download(name: str, title: str) -> Download:
     button = gr.Button(title, size='sm', elem_id=f'save-{name}')
-    link = gr.DownloadButton(elem_id=f'{name}-file', elem_classes='link')
-    return Download(button, link)
+    return Download(button, gr.Textbox(visible=False))
 
 
 __all__ = ['Download', 'Parts', 'Points', 'lay_out', 'lay_out_explanation']

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from .handlers import Handlers
+from .failures import report
+from .folder import RunFolder
+from .handlers import Handlers, sentence
 from .layout import Parts, lay_out, lay_out_explanation
 from .scenes import draw_examples
 from .store import SessionStore
@@ -17,12 +19,34 @@ HOUR = 3600
 MAX_WAITING = 200
 # One question at a time: two at once would take twice the memory.
 ONE_AT_A_TIME = dict(concurrency_limit=1, concurrency_id='model')
-# Presses the link to the file once it is there.
-DOWNLOAD = '() => setTimeout(() => document.querySelector("#{}").click(), 300)'
+# No handler has a name that programs call; the page knows them by numbers.
+PRIVATE: dict[str, Any] = dict(api_visibility='private')
+DOWNLOAD = """address => {
+    const link = document.createElement('a');
+    link.href = address;
+    link.download = '';
+    link.click();
+}"""
+
+
+class Page(gr.Blocks):
+    """A page whose failures are sentences, also Gradio's own."""
+
+    async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Answer an event."""
+        try:
+            return await super().process_api(*args, **kwargs)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise sentence(report(error)) from None
 
 
 def build_page(
-    model: 'ReferringSegInferencer', about: str, store: SessionStore
+    model: 'ReferringSegInferencer',
+    about: str,
+    store: SessionStore,
+    folder: RunFolder,
 ) -> gr.Blocks:
     """Return the page of a model.
 
@@ -30,6 +54,7 @@ def build_page(
         model: Who answers.
         about: What the page says about the model.
         store: Where the sessions of all visitors are kept.
+        folder: Where their files are.
     """
     examples = draw_examples()
     trains_points = bool(model.model.train_points)
@@ -37,7 +62,7 @@ def build_page(
         parts = lay_out(examples, model.threshold, about, trains_points)
         # The state is a key, so that the store alone bounds the memory.
         key = gr.State(None, time_to_live=HOUR, delete_callback=store.drop)
-        _connect(Handlers(model, store, examples), parts, key)
+        _connect(Handlers(model, store, folder, examples), parts, key)
     return page.queue(max_size=MAX_WAITING, api_open=False)
 
 
@@ -49,9 +74,7 @@ def explain(sentences: str) -> gr.Blocks:
 
 
 def _blocks() -> gr.Blocks:
-    return gr.Blocks(
-        title='mmdit', analytics_enabled=False, delete_cache=(HOUR, HOUR)
-    )
+    return Page(title='mmdit', analytics_enabled=False)
 
 
 def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
@@ -61,10 +84,13 @@ def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
         fn=do.show,
         inputs=[key, parts.threshold, legend],
         outputs=[picture, legend, parts.results],
+        # Else Gradio would write the canvas into a file.
+        postprocess=False,
         show_progress='hidden',
+        **PRIVATE,
     )
     waits: dict[str, Any] = dict(
-        show_progress='minimal', show_progress_on=picture
+        show_progress='minimal', show_progress_on=picture, **PRIVATE
     )
     asks: dict[str, Any] = waits | ONE_AT_A_TIME
     ask: dict[str, Any] = dict(fn=do.ask, inputs=[key, parts.text], **asks)
@@ -73,8 +99,8 @@ def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
         do.open, [picture, key], key, preprocess=False, **waits
     )
     opened.success(**show)
-    opened.failure(lambda: (None, None), None, [picture, key])
-    picture.clear(do.close, key, key).then(**show)
+    opened.failure(lambda: (None, None), None, [picture, key], **PRIVATE)
+    picture.clear(do.close, key, key, **PRIVATE).then(**show)
     sampled = parts.gallery.select(
         do.open_example, key, [key, parts.text], **waits
     )
@@ -97,8 +123,12 @@ def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
         (do.save_coco, parts.coco),
     ):
         part.button.click(
-            make, [key, parts.threshold], part.link, show_progress='hidden'
-        ).success(None, js=DOWNLOAD.format(part.link.elem_id))
+            make,
+            [key, parts.threshold],
+            part.address,
+            show_progress='hidden',
+            **PRIVATE,
+        ).success(None, part.address, js=DOWNLOAD)
 
 
 __all__ = ['build_page', 'explain']

@@ -1,52 +1,36 @@
 """Serve a page, to this machine alone unless told otherwise."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .folder import RunFolder
+from .gate import Gate, Hosts
+from .uploads import MAX_FILE, Uploads
 
 STYLE = Path(__file__).parent / 'style.css'
-MAX_FILE = '64mb'
-# Each keeps little but a key here; see SessionStore for what is large.
-MAX_SESSIONS = 1000
-# The browser itself refuses whatever would leave this host.
-POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "object-src 'none'; frame-ancestors 'self'"
-)
+# Gradio keeps the last canvas of each; see SessionStore for what is large.
+MAX_SESSIONS = 200
 
 
-class ContentPolicy:
-    """Add a Content-Security-Policy to every answer.
-
-    Args:
-        app: Whose answers.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(
-        self, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        """Answer a request."""
-
-        async def send_with_policy(message: Message) -> None:
-            if message['type'] == 'http.response.start':
-                policy = (b'content-security-policy', POLICY.encode())
-                message['headers'] = [*message['headers'], policy]
-            await send(message)
-
-        await self.app(scope, receive, send_with_policy)
-
-
-def serve(page: gr.Blocks, **options: Any) -> str:
-    """Serve a page.
+def serve(
+    page: gr.Blocks,
+    folder: RunFolder,
+    host: str = '127.0.0.1',
+    other_hosts: Iterable[str] = (),
+    **options: Any,
+) -> str:
+    """Begin to serve a page.
 
     Args:
         page: What to serve.
+        folder: Where uploads are kept, also of Gradio's own files.
+        host: Address to listen at.
+        other_hosts: Further names that the page answers to.
         options: Further arguments of ``gradio.Blocks.launch``.
 
     Returns:
@@ -60,16 +44,25 @@ def serve(page: gr.Blocks, **options: Any) -> str:
         font_mono=['ui-monospace', 'monospace'],
         radius_size='md',
     )
-    _, address, _ = page.launch(
+    hosts = Hosts(host, other_hosts)
+    gate = Middleware(Gate, hosts=hosts, uploads=Uploads(folder))
+    _, address, public = page.launch(
+        server_name=host,
         theme=theme,
         css_paths=STYLE,
         footer_links=[],
         ssr_mode=False,
+        mcp_server=False,
+        run_history=False,
+        enable_monitoring=False,
         max_file_size=MAX_FILE,
         state_session_capacity=MAX_SESSIONS,
-        app_kwargs=dict(middleware=[Middleware(ContentPolicy)]),
+        prevent_thread_lock=True,
+        app_kwargs=dict(middleware=[gate]),
         **options,
     )
+    if public:
+        hosts.others.add(urlsplit(public).netloc.lower())
     return address
 
 

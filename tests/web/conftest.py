@@ -49,10 +49,12 @@ def address(model, store, tmp_path, monkeypatch):
     pytest.importorskip('gradio', reason='gradio, of mmdit[web], is absent')
     # Analytics are off before Gradio is imported, as in the command.
     monkeypatch.setenv('GRADIO_ANALYTICS_ENABLED', 'False')
-    monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path / 'gradio'))
+    monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path))
+    from mmdit.web.folder import RunFolder
     from mmdit.web.page import build_page
     from mmdit.web.serving import serve
 
-    page = build_page(model, 'a small model', store)
-    yield serve(page, prevent_thread_lock=True, quiet=True)
+    folder = RunFolder(tmp_path)
+    page = build_page(model, 'a small model', store, folder)
+    yield serve(page, folder, quiet=True)
     page.close()
