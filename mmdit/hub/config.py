@@ -19,6 +19,7 @@ from mmdit.registry import MODELS, TRANSFORMS
 FILE = 'config.json'
 # JSON has lists only, but MMCV tells a size by its being a tuple.
 TUPLE = '__tuple__'
+_SHOWN = 100
 _KEYS = {'default_scope', 'model', 'test_dataloader'}
 
 
@@ -60,10 +61,16 @@ def read_config(folder: Path) -> Config:
     path = folder / FILE
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
+    # Also bytes that are no UTF-8, and numbers of thousands of digits.
     except ValueError as error:
         raise ValueError(f'{path} is no JSON: {error}') from error
-    _check_content(content, str(path))
-    return Config(_decode(content))
+    except RecursionError as error:
+        raise ValueError(f'{path} is nested too deeply') from error
+    try:
+        _check_content(content, str(path))
+        return Config(_decode(content))
+    except RecursionError as error:
+        raise ValueError(f'{path} is nested too deeply') from error
 
 
 def _encode(value: Any, place: str) -> Any:
@@ -96,7 +103,7 @@ def _decode(value: Any) -> Any:
         return [_decode(entry) for entry in value]
     if not isinstance(value, dict):
         return value
-    if value.keys() == {TUPLE}:
+    if value.keys() == {TUPLE} and isinstance(value[TUPLE], list):
         return tuple(_decode(entry) for entry in value[TUPLE])
     return {key: _decode(entry) for key, entry in value.items()}
 
@@ -106,16 +113,42 @@ def _check_content(content: Any, name: str) -> None:
     if not isinstance(content, dict) or content.keys() != _KEYS:
         keys = sorted(content) if isinstance(content, dict) else content
         raise ValueError(
-            f'{name} has {keys}, expected {sorted(_KEYS)}; '
+            f'{name} has {_short(keys)}, expected {sorted(_KEYS)}; '
             'mmdit.hub.save_pretrained writes it'
         )
     if content['default_scope'] != 'mmdit':
         raise ValueError(
-            f'{name}: default_scope is {content["default_scope"]!r}, expected '
-            "'mmdit'"
+            f'{name}: default_scope is {_short(content["default_scope"])}, '
+            "expected 'mmdit'"
         )
-    _check_types(content['model'], MODELS, name)
-    _check_types(content['test_dataloader'], TRANSFORMS, name)
+    model, loader = content['model'], content['test_dataloader']
+    if not isinstance(model, dict) or not _is_loader(loader):
+        raise ValueError(
+            f'{name}: model is {_short(model)}, test_dataloader is '
+            f'{_short(loader)}; expected a dict with the type of the model, '
+            'and one with batch_size and the pipeline of its dataset'
+        )
+    _check_types(model, MODELS, name)
+    _check_types(loader, TRANSFORMS, name)
+
+
+def _is_loader(loader: Any) -> bool:
+    """Tell whether a loader is as :func:`make_config` writes it."""
+    try:
+        size, pipeline = loader['batch_size'], loader['dataset']['pipeline']
+    except (KeyError, TypeError):
+        return False
+    return (
+        type(size) is int
+        and size > 0
+        and isinstance(pipeline, list)
+        and all(isinstance(step, dict) and 'type' in step for step in pipeline)
+    )
+
+
+def _short(value: Any) -> str:
+    """Write the beginning of a value."""
+    return repr(value)[:_SHOWN]
 
 
 def _check_types(value: Any, registry: Registry, name: str) -> None:
@@ -129,7 +162,7 @@ def _check_types(value: Any, registry: Registry, name: str) -> None:
         raise ValueError(f'{name} has init_cfg; the weights are in the folder')
     if 'type' in value and not _is_registered(value['type'], registry):
         raise ValueError(
-            f'{name}: type {value["type"]!r} is not in the registry '
+            f'{name}: type {_short(value["type"])} is not in the registry '
             f'{registry.name!r}; import the module that registers it, or '
             'update mmdit'
         )

@@ -12,10 +12,12 @@ from mmdit.checkpoints.writing import write_file
 from mmdit.registry import MODELS
 
 from .card import write_card
+from .checking import check_model
 from .config import FILE, make_config, read_config, write_config
 
 WEIGHTS = 'model.safetensors'
 TEXT_ENCODER = 'text_encoder'
+_SHOWN = 100
 
 
 def save_pretrained(
@@ -97,7 +99,8 @@ def load_folder(folder: Path) -> tuple[Config, str]:
 
     Raises:
         FileNotFoundError: A part of it is not there.
-        ValueError: It names files outside, or what is not registered.
+        ValueError: It names files outside or what is not registered, or
+            describes no model of the size of its weights.
     """
     if not is_model_folder(folder):
         raise FileNotFoundError(
@@ -107,16 +110,18 @@ def load_folder(folder: Path) -> tuple[Config, str]:
     cfg = read_config(folder)
     encoder = cfg.model.get('text_encoder')
     if encoder is not None:
-        if encoder.get('pretrained') != TEXT_ENCODER:
+        given = encoder.get('pretrained') if isinstance(encoder, dict) else ''
+        if given != TEXT_ENCODER:
             raise ValueError(
                 f'{folder / FILE}: pretrained of text_encoder is '
-                f'{encoder.get("pretrained")!r}, expected {TEXT_ENCODER!r}, '
-                'the folder beside it'
+                f'{str(given)[:_SHOWN]!r}, expected {TEXT_ENCODER!r}, the '
+                'folder beside it'
             )
         inner = folder / TEXT_ENCODER
         if not (inner / 'config.json').is_file():
             raise FileNotFoundError(f'{inner} holds no config.json')
         encoder.pretrained = str(inner)
+    check_model(cfg.model, folder / FILE, folder / WEIGHTS)
     return cfg, str(folder / WEIGHTS)
 
 

@@ -44,6 +44,12 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         centred: bool = True,
         non_blocking: bool = False,
     ) -> None:
+        for values in (mean, std):
+            if not all(isinstance(v, (int, float)) for v in values or ()):
+                raise ValueError(
+                    'mean and std of ReferDataPreprocessor are numbers, one '
+                    f'for each channel, got {values!r}'
+                )
         super().__init__(
             mean=mean,
             std=std,

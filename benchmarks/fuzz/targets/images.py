@@ -8,8 +8,7 @@ import numpy as np
 from PIL import Image
 
 from mmdit.apis.images import read_image
-from mmdit.datasets.transforms import LoadReferImage
-from mmdit.datasets.transforms.masks import draw_mask
+from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
 
 from ..formats import mutate_image
 from ..judging import Target
@@ -90,9 +89,16 @@ def make_images(folder: Path) -> Target:
 def make_label_pngs(folder: Path) -> Target:
     """Masks of JSON lines that are PNGs."""
     path = folder / 'mask.png'
+    draw = LoadReferMask()
+    item = dict(
+        img_path='photo.jpg',
+        height=_HEIGHT,
+        width=_WIDTH,
+        segmentation=str(path),
+    )
     return Target(
         path,
-        [lambda: draw_mask(str(path), _HEIGHT, _WIDTH)],
+        [lambda: draw.transform(dict(item))],
         _seeds('PNG'),
         mutate_image,
         (path.name,),
