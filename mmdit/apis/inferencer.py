@@ -157,8 +157,8 @@ class ReferringSegInferencer(BaseInferencer):
     ) -> Iterator[dict]:
         """Yield predictions as they come, which memory holds of one batch.
 
-        What fails costs one image: in place of its predictions comes a dict
-        with ``image`` and ``error``, an exception, and the rest goes on.
+        In place of those of an image that fails comes a dict with ``image``
+        and ``error``, an exception.
 
         Args:
             images: One image, a list of them, or a folder. See
@@ -187,11 +187,9 @@ class ReferringSegInferencer(BaseInferencer):
                 are.
 
         Returns:
-            Of each image and expression, expressions of an image together, in
-            the order given: dicts as of :func:`mmdit.apis.make_prediction`,
-            where ``score`` is the mean probability of the mask's pixels, with
-            ``predicted_iou``, which means something where the head has SAM's
-            weights, and ``low_res_logits``.
+            Of each image and expression, in the order given, a dict as of
+            :func:`mmdit.apis.make_prediction`, with ``low_res_logits`` and
+            ``predicted_iou``, which needs a head with SAM's weights.
         """
         if threshold is None:
             threshold = self.threshold
@@ -298,9 +296,8 @@ class ReferringSegInferencer(BaseInferencer):
             kwargs: None; of the base class.
 
         Returns:
-            Data samples on the CPU, with ``pred_sem_seg`` and ``seg_logits``
-            (the probabilities, as MMSegmentation calls them) at the size of
-            the original image, and maybe ``raw_logits``.
+            Data samples on the CPU: ``pred_sem_seg``, ``seg_logits`` (which
+            are probabilities) and maybe ``raw_logits``, as large as the image.
         """
         return self._halving(
             lambda items: self._predict(items, return_logits), inputs
@@ -353,7 +350,7 @@ class ReferringSegInferencer(BaseInferencer):
         Args:
             preds: Predictions, or data samples.
             visualization: Overlays.
-            return_datasample: Not read: ``preds`` are what is wanted.
+            return_datasample: Not read, as ``preds`` are what is wanted.
             kwargs: None; of the base class.
         """
         return dict(predictions=preds, visualization=visualization)

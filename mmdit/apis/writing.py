@@ -168,11 +168,12 @@ def _open(path: Path, mode: str = 'r') -> Any:
 
 
 def _read_json(path: Path) -> Any:
-    """Read a JSON file, None where there is none or half of one."""
+    """Read an object in JSON, None where there is none or half of one."""
     try:
-        return json.loads(path.read_text('utf-8'))
+        content = json.loads(path.read_text('utf-8'))
     except (OSError, ValueError):
         return None
+    return content if isinstance(content, dict) else None
 
 
 @contextmanager

@@ -72,6 +72,13 @@ def test_other_settings_begin_again(out, settings):
     assert not ResultWriter(out, SETTINGS).kept
 
 
+@pytest.mark.parametrize('content', ['', '[1]', '{"model": "abc"', 'null'])
+def test_settings_that_are_damaged_are_others(out, content):
+    (out / 'made_by.json').write_text(content)
+    with ResultWriter(out, SETTINGS) as writer:
+        assert not writer.kept and writer.replaced is None
+
+
 def change_image(out, images):
     with open(images[0], 'ab') as file:
         file.write(b'more')
