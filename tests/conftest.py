@@ -1,6 +1,7 @@
 """Data sets that several tests read, and small models that they build."""
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -38,6 +39,12 @@ TINY_BERT = dict(
     intermediate_size=32,
     max_position_embeddings=24,
 )
+
+
+def pytest_configure(config):
+    """Give every process of several one thread; workers inherit it."""
+    if config.getoption('numprocesses', None):
+        os.environ['OMP_NUM_THREADS'] = '1'
 
 
 @pytest.fixture(scope='session')

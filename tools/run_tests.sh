@@ -4,8 +4,11 @@
 # Usage: bash tools/run_tests.sh [PYTEST_ARGS...]
 #   bash tools/run_tests.sh -m 'not slow'
 #   bash tools/run_tests.sh tests/models -k injector
+#   bash tools/run_tests.sh --durations=20      the slowest tests
+#   bash tools/run_tests.sh -n 0 tests/hub      in one process
 #
 # All checks run even when one fails; the exit status tells whether any did.
+# The tests run in one process per core, and beside the other checks.
 # tools/env.sh explains which Python environment is used.
 set -euo pipefail
 
@@ -23,7 +26,7 @@ check() {
     local name=$1 start=$SECONDS verdict=passed
     start_step "$2"
     shift 2
-    "$@" || verdict=FAILED
+    "$@" </dev/null || verdict=FAILED
     if [[ $verdict == FAILED ]]; then
         failed+="${failed:+, }$name"
     fi
@@ -31,16 +34,22 @@ check() {
         "$(duration $((SECONDS - start)))")")
 }
 
-check 'ruff check' '[2/5] Lint: ruff check' python -m ruff check .
-check 'ruff format' '[3/5] Format: ruff format --check' \
-    python -m ruff format --check .
-check mypy '[4/5] Types: mypy' python -m mypy
-say ''
-printf '%s\n' "${summary[@]}"
-# Last, so that the output ends with pytest's own closing line.
-check pytest '[5/5] Tests: pytest' python -m pytest "$@"
+# What the tests say meanwhile waits on standard input, so that the output
+# ends with pytest's own closing line.
+check_then_show() {
+    check 'ruff check' '[2/5] Lint: ruff check' python -m ruff check .
+    check 'ruff format' '[3/5] Format: ruff format --check' \
+        python -m ruff format --check .
+    check mypy '[4/5] Types: mypy' python -m mypy
+    say ''
+    printf '%s\n' "${summary[@]}"
+    start_step '[5/5] Tests: pytest'
+    cat
+    [[ -z $failed ]] || die "FAILED: $failed"
+}
 
-if [[ -n $failed ]]; then
-    say "FAILED: $failed"
-    exit 1
-fi
+color=no
+if [[ -t 1 ]]; then color=yes; fi
+# Workers beyond 8 cost more memory than they save time.
+python -u -m pytest -n auto --maxprocesses 8 --dist worksteal \
+    "--color=$color" "$@" 2>&1 | check_then_show
