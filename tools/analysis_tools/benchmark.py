@@ -16,6 +16,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmark_parts import (
@@ -213,7 +214,7 @@ def matmul_rate(setting: Setting, dtype: torch.dtype) -> float:
     """Measure the FLOP/s of a product as large as those of an MLP."""
     rows = setting.batch * (setting.size // 16) ** 2
     width = 768
-    options = dict(device=setting.device, dtype=dtype)
+    options: dict[str, Any] = dict(device=setting.device, dtype=dtype)
     left = torch.randn(rows, width, **options)
     right = torch.randn(width, 4 * width, **options)
     out = torch.empty(rows, 4 * width, **options)

@@ -3,10 +3,12 @@
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from benchmark_plain import PlainEncoder
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 TEXT_TOKENS = 20
 
 
-def build_sam_vit(arch: str, **options: object) -> nn.Module:
+def build_sam_vit(arch: str, **options: Any) -> SAMViT:
     """Build our encoder with random weights, the same each time."""
     torch.manual_seed(0)
     model = SAMViT(arch, **options)
@@ -32,7 +34,7 @@ def build_sam_vit(arch: str, **options: object) -> nn.Module:
     return model
 
 
-def build_ldit(arch: str, backend: str) -> nn.Module:
+def build_ldit(arch: str, backend: str) -> SAMViT:
     """Build L-DIT's encoder with random weights, the same each time."""
     return build_sam_vit(
         arch,
@@ -46,6 +48,7 @@ def build_ldit(arch: str, backend: str) -> nn.Module:
 def build_plain_ldit(arch: str, size: int) -> nn.Module:
     """Build the plain encoder with the same weights."""
     model = build_ldit(arch, 'reference')
+    assert model.text_injector is not None
     encoder = build_segment_anything(arch, size, windowed=False)
     return PlainEncoder(
         load_resized(encoder, sam_weights(model), size),
@@ -126,8 +129,7 @@ def load_resized(
     grid = size // 16
     positions = nn.Parameter(torch.empty(0))
     for module in model.modules():
-        if hasattr(module, 'pos_embed'):
-            positions = module.pos_embed
+        positions = getattr(module, 'pos_embed', positions)
     state = model.state_dict()
     for name, value in weights.items():
         if name.endswith('pos_embed'):
@@ -147,7 +149,7 @@ def load_resized(
 
 def build_segmentor(
     arch: str, size: int, backend: str = 'auto', in_encoder: bool = True
-) -> nn.Module:
+) -> BaseModel:
     """Build L-DIT, or SAM with text in its head only, and a BERT-base.
 
     All weights are random.

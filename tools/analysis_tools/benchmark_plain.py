@@ -10,6 +10,7 @@ Shapes: B batch, L text tokens, H x W image grid (N = H*W), C width, n heads.
 import torch
 from segment_anything.modeling.image_encoder import (
     Block,
+    ImageEncoderViT,
     add_decomposed_rel_pos,
 )
 from torch import Tensor, nn
@@ -26,7 +27,9 @@ class PlainEncoder(nn.Module):
         projections: What makes each block's tokens of the text.
     """
 
-    def __init__(self, encoder: nn.Module, projections: nn.ModuleList) -> None:
+    def __init__(
+        self, encoder: ImageEncoderViT, projections: nn.ModuleList
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.projections = projections

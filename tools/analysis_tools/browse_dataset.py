@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from mmengine.config import Config, DictAction
+from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.structures import InstanceData
@@ -120,7 +121,7 @@ def make_sheet(pictures: list[np.ndarray], width: int) -> Image.Image:
     return sheet
 
 
-def build_dataset(args: argparse.Namespace) -> object:
+def build_dataset(args: argparse.Namespace) -> BaseDataset:
     """Build the data set of a config."""
     cfg = Config.fromfile(resolve_config(args.config))
     if args.cfg_options is not None:

@@ -114,7 +114,8 @@ def write_report(args: argparse.Namespace) -> None:
         check_same_items(*models)
     pictures, panels = embed(args, models)
     page = make_page(
-        *models,
+        models[0],
+        models[1] if args.compare is not None else None,
         pictures=pictures,
         panels=panels,
         draws=args.draws,

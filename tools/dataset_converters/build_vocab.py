@@ -40,14 +40,15 @@ def parse_args() -> argparse.Namespace:
 def read_expressions(args: argparse.Namespace) -> list[str]:
     """Return every expression of the data set."""
     if args.data.suffix == '.jsonl':
-        rows = [row for _, row in read_rows(args.data)]
-        for row in rows:
+        expressions = []
+        for _, row in read_rows(args.data):
             if isinstance(row, ValueError):
                 raise SystemExit(
                     f'{args.data} has broken rows; check it with '
                     f'tools/dataset_converters/check_jsonl.py: {row}'
                 )
-        return [row.expression for row in rows]
+            expressions.append(row.expression)
+        return expressions
     path = args.data / args.dataset / f'refs({args.split_by}).p'
     return [
         sentence['sent']

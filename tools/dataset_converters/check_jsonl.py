@@ -121,8 +121,9 @@ def show_problems(out: Console, report: JSONLReport) -> None:
     """Print how many rows have each problem, and what to do."""
     table = Table(box=SIMPLE_HEAD, padding=(0, 2, 0, 0))
     for heading in ('', 'problem', 'rows', 'what to do'):
-        justify = 'right' if heading == 'rows' else 'left'
-        table.add_column(heading, justify=justify)
+        table.add_column(
+            heading, justify='right' if heading == 'rows' else 'left'
+        )
     for kind, cases in report.by_kind().items():
         fatal, advice = KINDS[kind]
         level = Text('error', 'red') if fatal else Text('warning', 'yellow')

@@ -10,7 +10,7 @@ ids to logits.
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def make_forward(parts: dict[str, Part], runs: Any) -> Callable[[], Any]:
+def make_forward(parts: Mapping[str, Part], runs: Any) -> Callable[[], Any]:
     """Return the forward pass of one image and one expression."""
     words = parts['text'].example(1, parts['text'].max_tokens)
     pixels = parts['mask'].example(1, 1)
