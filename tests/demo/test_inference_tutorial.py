@@ -1,12 +1,11 @@
 """demo/inference_tutorial.ipynb, with a small model."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from in_process import call_tool
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -38,10 +37,11 @@ def execute(monkeypatch):
 
 def test_every_cell_runs(execute, tmp_path):
     write_synthref(tmp_path / 'data/synthref', train=12, val=4)
-    options = ['train_cfg.max_iters=2', 'train_cfg.val_interval=2']
-    command = [sys.executable, ROOT / 'tools/train.py', CONFIG, '--work-dir']
-    command += ['work_dirs/quickstart', '--cfg-options', *options]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    call_tool(
+        *('tools/train.py', tmp_path, CONFIG),
+        *('--work-dir', 'work_dirs/quickstart', '--cfg-options'),
+        *('train_cfg.max_iters=2', 'train_cfg.val_interval=2'),
+    )
     (tmp_path / 'demo').mkdir()
     cells = execute(tmp_path / 'demo')
     data = [

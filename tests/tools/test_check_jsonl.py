@@ -1,9 +1,8 @@
 """tools/dataset_converters/check_jsonl.py and refer2jsonl.py."""
 
 import json
-import subprocess
 import sys
-from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -11,15 +10,24 @@ from PIL import Image
 from mmdit.datasets import RefCOCODataset, ReferJSONLDataset
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'dataset_converters'
 
+@pytest.fixture
+def run(load_tool, monkeypatch, capsys):
+    """Run a tool in this process; return its status and what it says."""
 
-def run(tool, *args):
-    return subprocess.run(
-        [sys.executable, str(TOOLS / tool), *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
+    def run(name, *args):
+        tool = load_tool(f'dataset_converters/{name}')
+        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
+        try:
+            status = tool.main() or 0
+        except SystemExit as stop:
+            status = stop.code
+        said = capsys.readouterr()
+        return SimpleNamespace(
+            returncode=status, stdout=said.out, stderr=said.err
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ def write(tmp_path, rows):
     return path
 
 
-def test_a_usable_file(tmp_path, rows):
+def test_a_usable_file(run, tmp_path, rows):
     path = write(tmp_path, rows)
     args = (path, '--image-root', tmp_path / 'images', '--workers', 1)
     result = run('check_jsonl.py', *args)
@@ -51,7 +59,7 @@ def test_a_usable_file(tmp_path, rows):
     assert '2 different; 2 to 3 words, median 2.5' in result.stdout
 
 
-def test_a_warning_leaves_it_usable(tmp_path, rows):
+def test_a_warning_leaves_it_usable(run, tmp_path, rows):
     path = write(tmp_path, [*rows, rows[0]])
     result = run('check_jsonl.py', path, '--image-root', tmp_path / 'images')
     assert result.returncode == 0
@@ -59,7 +67,7 @@ def test_a_warning_leaves_it_usable(tmp_path, rows):
     assert result.stdout.endswith('without errors, 1 with warnings\n')
 
 
-def test_an_unusable_file_shows_the_first_cases(tmp_path, rows):
+def test_an_unusable_file_shows_the_first_cases(run, tmp_path, rows):
     path = write(tmp_path, [*rows, *rows, {}])
     result = run('check_jsonl.py', path, '--examples', 1)
     assert result.returncode == 1
@@ -78,13 +86,13 @@ def test_an_unusable_file_shows_the_first_cases(tmp_path, rows):
         ([__file__, '--workers', '0'], '--workers is 0, expected 1 or more'),
     ],
 )
-def test_wrong_arguments_are_named(args, message):
+def test_wrong_arguments_are_named(run, args, message):
     result = run('check_jsonl.py', *args)
     assert result.returncode == 2
     assert message in result.stderr and 'Traceback' not in result.stderr
 
 
-def test_refcoco_becomes_json_lines(tiny_refer, tmp_path):
+def test_refcoco_becomes_json_lines(run, tiny_refer, tmp_path):
     path = tmp_path / 'lists' / 'train.jsonl'
     result = run('refer2jsonl.py', tiny_refer, path)
     assert result.stdout == f'7 rows: {path}\n', result.stderr

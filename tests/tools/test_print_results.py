@@ -1,26 +1,16 @@
 """tools/analysis_tools/print_results.py."""
 
 import json
-import subprocess
-import sys
+import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-SCRIPT = (
-    Path(__file__).resolve().parents[2]
-    / 'tools'
-    / 'analysis_tools'
-    / 'print_results.py'
-)
 
-
-def print_results(*args: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def print_results(run_tool, tmp_path):
+    return partial(run_tool, 'analysis_tools/print_results.py', tmp_path)
 
 
 def write_rows(path: Path, areas: list[tuple[int, int]]) -> Path:
@@ -33,31 +23,29 @@ def write_rows(path: Path, areas: list[tuple[int, int]]) -> Path:
     return path
 
 
-def test_table_matches_a_hand_count(tmp_path):
+def test_table_matches_a_hand_count(print_results, tmp_path):
     # IoU 1.0, 0.8 and exactly 0.5, which is not above 0.5.
     rows = write_rows(tmp_path / 'a.json', [(10, 10), (8, 10), (50, 100)])
-    result = print_results(f'expressions as written={rows}')
-    header, line = result.stdout.splitlines()
+    printed = print_results(f'expressions as written={rows}')
+    header, line = printed.splitlines()
     names = ['mIoU', 'oIoU', 'P@0.5', 'P@0.7', 'P@0.9', 'expressions']
     assert header.split() == names
     values = line.removeprefix('expressions as written').split()
     assert values == ['76.67', '56.67', '66.67', '66.67', '33.33', '3']
 
 
-def test_lines_are_aligned_whatever_the_names(tmp_path):
+def test_lines_are_aligned_whatever_the_names(print_results, tmp_path):
     rows = write_rows(tmp_path / 'rows.json', [(1, 2)])
-    result = print_results(f'a long name={rows}', rows)
-    lines = result.stdout.splitlines()
+    printed = print_results(f'a long name={rows}', rows)
+    lines = printed.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[2].startswith('rows ')
 
 
 @pytest.mark.parametrize('text', [None, '[]', '{', '{"a": 1}'])
-def test_a_file_without_rows_is_named(tmp_path, text):
+def test_a_file_without_rows_is_named(print_results, tmp_path, text):
     path = tmp_path / 'bad.json'
     if text is not None:
         path.write_text(text)
-    result = print_results(f'name={path}')
-    assert result.returncode != 0
-    assert str(path) in result.stderr
-    assert 'Traceback' not in result.stderr
+    with pytest.raises(SystemExit, match=re.escape(str(path))):
+        print_results(f'name={path}')
