@@ -1,8 +1,11 @@
-"""Every config under configs/ builds, trains, scores and comes back.
+"""Every config under configs/ builds; one of each kind trains and comes back.
 
 Adding a config adds its tests.
 """
 
+import functools
+import json
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -28,9 +31,48 @@ CONFIGS = sorted(
     for path in (ROOT / 'configs').rglob('*.py')
     if '_base_' not in path.parts
 )
-FROZEN = [name for name in CONFIGS if '-frozen' in name]
 SIZE = (32, 32)
 WORDS = 'left box the on right thing two pieces big square moon a'
+
+
+@functools.cache
+def read(name):
+    return Config.fromfile(ROOT / 'configs' / name)
+
+
+# Sizes and numbers that decide nothing, and what `load` replaces.
+NUMBERS = {'mlp_ratio', 'dropout', 'zero_init', 'threshold', 'max_tokens'}
+FILES = {'pretrained', 'vocab_file', 'config', 'init_cfg'}
+
+
+def model_kind(name):
+    """Return what decides which code the model of a config runs."""
+
+    def keep(content):
+        return {k: content[k] for k in content.keys() - NUMBERS - FILES}
+
+    model = shrink(deepcopy(read(name)), '').model
+    model = json.loads(json.dumps(model), object_hook=keep)
+    return json.dumps(model, sort_keys=True)
+
+
+def data_kind(name):
+    """Return what decides how a config reads and scores its data."""
+    cfg = shrink(deepcopy(read(name)), '')
+    data = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    parts = [(d.type, d.pipeline) for d in data]
+    return json.dumps([parts, cfg.val_evaluator], sort_keys=True)
+
+
+def cover(names, *kinds):
+    """Choose configs so that each kind of each sort is met."""
+    chosen, seen = [], set()
+    for name in names:
+        found = {(kind, kind(name)) for kind in kinds}
+        if not found <= seen:
+            chosen.append(name)
+        seen |= found
+    return chosen
 
 
 @pytest.fixture
@@ -44,7 +86,7 @@ def load(tmp_path):
     vocab.write_text('\n'.join([*special, *WORDS.split()]) + '\n')
 
     def load(name):
-        cfg = Config.fromfile(ROOT / 'configs' / name)
+        cfg = deepcopy(read(name))
         init_default_scope(cfg.default_scope)
         cfg.model.pop('init_cfg', None)
         text_encoder = cfg.model.text_encoder
@@ -140,7 +182,10 @@ def evaluate(cfg, model):
     return metric.evaluate(len(dataset)), masks
 
 
-@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize(
+    'name',
+    cover([n for n in CONFIGS if '-frozen' not in n], model_kind, data_kind),
+)
 def test_config_trains_scores_and_comes_back(name, load, tiny_data, tmp_path):
     cfg = shrink(load(name), tiny_data)
     torch.manual_seed(0)
@@ -158,7 +203,9 @@ def test_config_trains_scores_and_comes_back(name, load, tiny_data, tmp_path):
     assert all(map(torch.equal, masks, same))
 
 
-@pytest.mark.parametrize('name', FROZEN)
+@pytest.mark.parametrize(
+    'name', cover([n for n in CONFIGS if '-frozen' in n], model_kind)
+)
 def test_frozen_rows_leave_the_frozen_parts_alone(name, load, tiny_data):
     cfg = shrink(load(name), tiny_data)
     torch.manual_seed(0)

@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 from mmengine.config import Config
 
@@ -69,20 +68,20 @@ def training_data(dataset):
     return SETS[dataset.dataset]
 
 
-@pytest.mark.parametrize('model', MODELS, ids=lambda model: model['Name'])
-def test_a_model_is_what_its_config_says(model):
-    config = ROOT / model['Config']
-    assert config.stem == model['Name']
-    assert model['In Collection'] in COLLECTIONS
-    cfg = Config.fromfile(config)
-    assert model['Metadata'] == describe(cfg, model['Name'])
-    # SAM is there already; nothing else has weights to download.
-    plain = model['Name'].startswith('sam_')
-    checkpoint = cfg.model.init_cfg.checkpoint if plain else None
-    assert model.get('Weights') == checkpoint
-    for alias in model.get('Alias', []):
-        same = Config.fromfile(list_configs()[alias])
-        assert same.to_dict() == cfg.to_dict()
+def test_models_are_what_their_configs_say():
+    for model in MODELS:
+        name, config = model['Name'], ROOT / model['Config']
+        assert config.stem == name
+        assert model['In Collection'] in COLLECTIONS, name
+        cfg = Config.fromfile(config)
+        assert model['Metadata'] == describe(cfg, name), name
+        # SAM is there already; nothing else has weights to download.
+        plain = name.startswith('sam_')
+        checkpoint = cfg.model.init_cfg.checkpoint if plain else None
+        assert model.get('Weights') == checkpoint, name
+        for alias in model.get('Alias', []):
+            same = Config.fromfile(list_configs()[alias])
+            assert same.to_dict() == cfg.to_dict(), alias
 
 
 def test_only_what_the_readme_says_was_measured_has_results():
@@ -95,7 +94,8 @@ def test_only_what_the_readme_says_was_measured_has_results():
     assert result['Metrics'] == dict(mIoU=float(mean), oIoU=float(overall))
 
 
-@pytest.mark.parametrize('collection', COLLECTIONS.values())
-def test_a_collection_explains_itself(collection):
-    assert (ROOT / collection['README']).is_file()
-    assert collection['Paper']['URL'].startswith('https://arxiv.org/abs/')
+def test_collections_explain_themselves():
+    for name, collection in COLLECTIONS.items():
+        assert (ROOT / collection['README']).is_file(), name
+        paper = collection['Paper']['URL']
+        assert paper.startswith('https://arxiv.org/abs/'), name

@@ -2,6 +2,7 @@
 
 import importlib.util
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,6 +23,14 @@ def load_tool():
         return tool
 
     return load_tool
+
+
+@pytest.fixture
+def synthref_vocab(tmp_path, vocab_file):
+    """A vocabulary where SynthRef's configs want theirs, below a folder."""
+    path = tmp_path / 'data/synthref/vocab.txt'
+    path.parent.mkdir(parents=True)
+    return shutil.copy(vocab_file, path)
 
 
 @pytest.fixture

@@ -3,17 +3,25 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mmdit.models.backbones import sam_vit
+from mmdit.registry import MODELS
 
+TINY_BERT = dict(
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+)
 TOOLS = Path(__file__).parents[2] / 'tools/analysis_tools'
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """Return the tool, with a small encoder among the known ones."""
+    """Return the tool, with a small encoder and a small BERT."""
     monkeypatch.syspath_prepend(str(TOOLS))
     monkeypatch.setitem(
         sam_vit.ARCHS,
@@ -21,7 +29,14 @@ def benchmark(monkeypatch):
         dict(embed_dims=32, depth=2, num_heads=2, global_blocks=(1,)),
     )
     import benchmark
+    import benchmark_models
 
+    def build(cfg):
+        cfg.text_encoder.config.update(TINY_BERT)
+        return MODELS.build(cfg)
+
+    small = SimpleNamespace(build=build)
+    monkeypatch.setattr(benchmark_models, 'MODELS', small)
     yield benchmark
     for name in list(sys.modules):
         if name.startswith('benchmark'):

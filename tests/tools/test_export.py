@@ -12,6 +12,8 @@ TOOL = 'deployment/export.py'
 @pytest.fixture
 def model(tiny_segmentor, tmp_path):
     """Write model.py and weights.pth."""
+    tiny_segmentor['backbone']['arch']['depth'] = 1
+    tiny_segmentor['decode_head']['num_layers'] = 1
     steps = ('LoadReferImage', 'PackReferSegInputs')
     dataset = dict(pipeline=[dict(type=step) for step in steps])
     loader = dict(batch_size=2, dataset=dataset)

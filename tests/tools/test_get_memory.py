@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
-CONFIG = CONFIGS / 'dit/ldit_sam-vit-b_4xb16-40e_refcoco-512x512.py'
+CONFIG = CONFIGS / 'synthref/ldit_tiny_synthref-64x64.py'
 
 
 @pytest.fixture
-def get_memory(run_tool, tmp_path):
+def get_memory(run_tool, tmp_path, synthref_vocab):
     """Return the numbers of each row that the tool prints."""
 
     def run(*args):
