@@ -75,6 +75,17 @@ class Visitor:
         """Fetch canvas and legend."""
         return self.do(self.find('input'), [None, threshold, selected])
 
+    def click(self, selected, index, label=1):
+        """Click on the canvas; the gallery's selection comes before it."""
+        place = self.find('select', 1)
+        data = [None, selected, label]
+        return self.do(place, data, event_data=index | dict(value=None))
+
+    def download(self, kind):
+        """Press the last but one button (PNG), or the last (COCO)."""
+        place = [n for k, n in self.events if k == 'click'][kind - 2]
+        return self.do(place, [None, 0.5])
+
     def close(self):
         """Close the tab."""
         self.web.close()

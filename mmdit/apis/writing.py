@@ -45,6 +45,7 @@ class ResultWriter:
         self.kept: set[tuple[str | int, str | None]] = set()
         #: Settings of predictions that were there before, and are replaced.
         self.replaced: dict[str, Any] | None = None
+        self._resumes = settings is not None
         self._names: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._path = self.out_dir / 'predictions.jsonl'
@@ -67,7 +68,10 @@ class ResultWriter:
         for kind, pixels in dict(overlay=overlay, mask=mask).items():
             Image.fromarray(pixels).save(self.out_dir / files[kind])
         row = {k: v for k, v in prediction.items() if k not in _ARRAYS}
-        row |= files | dict(stamp=_stamp(prediction['image']))
+        row |= files
+        # Elsewhere the name may be a visitor's, and no file to look at.
+        if self._resumes:
+            row['stamp'] = _stamp(prediction['image'])
         self._file.write(json.dumps(row, ensure_ascii=False) + '\n')
         self._file.flush()
 

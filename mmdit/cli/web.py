@@ -6,11 +6,12 @@ Nothing heavy is imported before the arguments have been read.
 import argparse
 import os
 import signal
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .running import guard
 from .segment import QUICKSTART
 
 if TYPE_CHECKING:
@@ -89,29 +90,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve the page until it is stopped; return the exit status."""
     from mmdit.web.folder import run_folder
+    from mmdit.web.memory import share_heaps
 
+    share_heaps()
     # As Ctrl+C, so that the folder is removed.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    try:
-        with run_folder() as folder:
-            page = make_page(args.config, args.weights, args.device, folder)
-            from mmdit.web.serving import serve
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    with suppress(KeyboardInterrupt), run_folder() as folder:
+        page = make_page(args.config, args.weights, args.device, folder)
+        from mmdit.web.serving import serve
 
-            serve(
-                page,
-                folder,
-                args.host,
-                args.allow_host,
-                server_port=args.port,
-                share=args.share,
-            )
-            page.block_thread()
-    except KeyboardInterrupt:
-        return 0
-    except (ImportError, OSError, TypeError, ValueError) as error:
-        sys.stderr.write(f'error: {error}\n')
-        return 1
+        serve(
+            page,
+            folder,
+            args.host,
+            args.allow_host,
+            server_port=args.port,
+            share=args.share,
+        )
+        page.block_thread()
     return 0
 
 
@@ -158,7 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read the command line and run it; return the exit status."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    return run(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    return guard(lambda: run(args))
 
 
 __all__ = ['add_arguments', 'main', 'make_page', 'run']

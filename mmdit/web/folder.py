@@ -14,8 +14,10 @@ from tempfile import gettempdir, mkdtemp
 from threading import Event, Thread
 from time import time
 
+from .memory import give_back
+
 PREFIX = 'mmdit-web-'
-MAX_AGE = 600  # seconds
+MAX_AGE, INTERVAL = 600, 10  # seconds
 
 
 class RunFolder:
@@ -59,9 +61,11 @@ class RunFolder:
     def num_bytes(self) -> int:
         """Return the size of all files of visitors."""
         total = 0
-        for path in self.files.rglob('*'):
-            with suppress(FileNotFoundError):
-                total += path.lstat().st_size
+        # As opposed to rglob, it takes folders that go meanwhile.
+        for place, _, names in os.walk(self.files):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += os.lstat(os.path.join(place, name)).st_size
         return total
 
     def remove(self, path: Path) -> None:
@@ -79,14 +83,16 @@ class RunFolder:
 
 @contextmanager
 def run_folder() -> Iterator[RunFolder]:
-    """Make the folder of a run, sweep it every minute, and remove it."""
+    """Make the folder of a run, keep it swept, and remove it."""
     remove_stale()
     path, lock = _make_locked()
     folder, stop = RunFolder(path), Event()
 
     def sweep() -> None:
-        while not stop.wait(60):
-            folder.sweep()
+        while not stop.wait(INTERVAL):
+            with suppress(OSError):
+                folder.sweep()
+            give_back()
 
     Thread(target=sweep, daemon=True).start()
     try:

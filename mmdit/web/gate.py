@@ -146,7 +146,7 @@ class Gate:
             return
         if path in ('/', '/config'):
             # Gradio would look for a saved state ("deep link").
-            scope = scope | {'query_string': b''}
+            scope = {**scope, 'query_string': b''}
         await self.app(scope, receive, send)
 
     def _check(self, request: Request) -> Response | None:

@@ -226,7 +226,9 @@ def _label(row: dict, points: tuple[sessions.Point, ...]) -> str:
 def _in_place(canvas: np.ndarray) -> dict:
     """Return a canvas as the page shows it, without a file."""
     _, content = cv2.imencode('.jpg', canvas[..., ::-1], JPEG)
-    return dict(url=f'data:image/jpeg;base64,{b64encode(content).decode()}')
+    return dict(
+        url=f'data:image/jpeg;base64,{b64encode(content.tobytes()).decode()}'
+    )
 
 
 def _write(content: bytes, path: Path) -> str:

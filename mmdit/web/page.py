@@ -9,12 +9,11 @@ from .folder import RunFolder
 from .handlers import Handlers, sentence
 from .layout import Parts, lay_out, lay_out_explanation
 from .scenes import draw_examples
-from .store import SessionStore
+from .store import HOUR, SessionStore
 
 if TYPE_CHECKING:
     from mmdit.apis import ReferringSegInferencer
 
-HOUR = 3600
 # Visitors who wait beyond these are told so.
 MAX_WAITING = 200
 # One question at a time: two at once would take twice the memory.

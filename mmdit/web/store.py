@@ -2,11 +2,13 @@
 
 from collections import OrderedDict
 from threading import Lock
+from time import monotonic
 from uuid import uuid4
 
 from .session import Session
 
 MAX_BYTES = 1 << 30
+HOUR = 3600  # seconds
 
 
 class SessionStore:
@@ -19,6 +21,7 @@ class SessionStore:
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
         self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._begun: dict[str, float] = {}
         self._lock = Lock()
 
     @property
@@ -45,8 +48,13 @@ class SessionStore:
         with self._lock:
             self._sessions[key] = session
             self._sessions.move_to_end(key)
+            self._begun.setdefault(key, monotonic())
             while self.num_bytes > self.max_bytes:
-                self._sessions.popitem(last=False)
+                self._pop(next(iter(self._sessions)))
+            # Of tabs that Gradio has forgotten, which would drop the others.
+            for old, begun in list(self._begun.items()):
+                if begun < monotonic() - HOUR:
+                    self._pop(old)
         return key
 
     def get(self, key: str | None) -> Session:
@@ -65,8 +73,12 @@ class SessionStore:
     def drop(self, key: str | None) -> None:
         """Forget a session."""
         with self._lock:
-            if key is not None:
-                self._sessions.pop(key, None)
+            self._pop(key)
+
+    def _pop(self, key: str | None) -> None:
+        if key is not None:
+            self._sessions.pop(key, None)
+            self._begun.pop(key, None)
 
 
-__all__ = ['MAX_BYTES', 'SessionStore']
+__all__ = ['HOUR', 'MAX_BYTES', 'SessionStore']

@@ -5,6 +5,7 @@ import re
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from types import SimpleNamespace
 
 import httpx
@@ -224,7 +225,11 @@ def test_forged_values_get_a_sentence_from_every_event(visitor, served):
     ],
 )
 def test_what_is_no_event_is_told_so(visitor, body):
-    answer = visitor.web.post('/gradio_api/queue/join', content=body)
+    answer = visitor.web.post(
+        '/gradio_api/queue/join',
+        content=body,
+        headers={'content-type': 'application/json'},
+    )
     assert 400 <= answer.status_code <= 500, answer.text
     assert answer.json()['detail'].endswith('.')
 
@@ -383,3 +388,56 @@ def test_an_unforeseen_failure_has_a_number(visitor, photo, caplog):
     number = error.split('(error ')[1].split(')')[0]
     assert f'error {number}' in caplog.text
     assert 'secret inner state' in caplog.text and 'secret' not in error
+
+
+def encode(image, kind, **options):
+    content = BytesIO()
+    image.save(content, kind, **options)
+    return content.getvalue()
+
+
+def odd_images():
+    """Images that are rare, and what the page says to them."""
+    rgb = Image.new('RGB', (64, 48), 'green')
+    jpeg = encode(rgb, 'JPEG')
+    wide = np.linspace(0, 65535, 40 * 60).reshape(40, 60).astype(np.uint16)
+    frames = [rgb, Image.new('RGB', (64, 48), 'red')]
+    bomb = encode(Image.new('1', (2000, 2000)), 'PNG')
+    return {
+        'flat.png': (encode(rgb.resize((1000, 3)), 'PNG'), 'data'),
+        'thin.png': (encode(rgb.resize((1, 5000)), 'PNG'), 'data'),
+        'wide.png': (encode(rgb.resize((5000, 1)), 'PNG'), 'data'),
+        'dot.png': (encode(rgb.resize((1, 1)), 'PNG'), 'data'),
+        '16 bits.png': (encode(Image.fromarray(wide), 'PNG'), 'data'),
+        'moving.gif': (
+            encode(rgb, 'GIF', save_all=True, append_images=frames),
+            'data',
+        ),
+        'a jpeg.png': (jpeg, 'data'),
+        'no extension': (jpeg, 'data'),
+        'short.jpg': (jpeg[: len(jpeg) // 2], 'error'),
+        'header.png': (encode(rgb, 'PNG')[:40], 'error'),
+        'empty.png': (b'', 'error'),
+        'bomb.png': (bomb, 'megapixels'),
+        'page.html': (b'<script>alert(1)</script>', 'not an image'),
+        '../../up.png': (jpeg, 'data'),
+        '<b>' + 'n' * 300: (b'0', 'not an image'),
+    }
+
+
+@pytest.mark.parametrize('name', odd_images())
+def test_odd_images_are_read_or_a_sentence(visitor, name):
+    content, expected = odd_images()[name]
+    answer = visitor.upload(content, name)
+    assert answer.is_success, answer.text
+    file = dict(path=answer.json()[0], orig_name=name)
+    output = visitor.do(visitor.find('upload'), [file, None])
+    if expected != 'data':
+        assert expected in output or expected in output['error']
+        assert '<b>' not in output['error'] and 'mmdit-web' not in str(output)
+        return
+    assert 'data' in output and 'data' in visitor.ask('red')
+    canvas = visitor.show(0.3)['data'][0]['url']
+    assert canvas.startswith('data:image/jpeg;base64,')
+    address = visitor.download(0)['data'][0]
+    assert visitor.web.get(address.removeprefix('.')).is_success

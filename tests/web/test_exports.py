@@ -1,6 +1,7 @@
 """Files that other programs read."""
 
 import json
+from dataclasses import replace
 from io import BytesIO
 from zipfile import ZipFile
 
@@ -66,3 +67,10 @@ def test_without_answers_there_is_no_file():
     for make in (coco_json, masks_zip):
         with pytest.raises(ValueError, match='press Find'):
             make(empty, 0.5)
+
+
+def test_a_name_tells_nothing_of_a_file_of_the_server(session):
+    named = replace(session, name='pyproject.toml')
+    with ZipFile(BytesIO(masks_zip(named, 0.3))) as archive:
+        for row in json.loads(archive.read('predictions.json')):
+            assert 'stamp' not in row and row['image'] == 'pyproject.toml'

@@ -4,21 +4,11 @@ import time
 from threading import Event
 
 import pytest
+from web_visitor import Visitor
 
 VISITORS = 50
 
 pytestmark = pytest.mark.slow
-
-
-def connect(address):
-    client = pytest.importorskip('gradio_client')
-    return client.Client(address, verbose=False)
-
-
-def open_picture(visitor, picture):
-    from gradio_client import handle_file
-
-    visitor.predict(handle_file(picture), api_name='/open')
 
 
 def wait_until(is_true, seconds=60):
@@ -31,26 +21,25 @@ def wait_until(is_true, seconds=60):
 def test_fifty_questions_are_answered_in_order(
     address, model, store, picture, monkeypatch
 ):
-    visitors = [connect(address) for _ in range(VISITORS)]
+    visitors = [Visitor(address, timeout=120) for _ in range(VISITORS)]
     for visitor in visitors:
-        open_picture(visitor, picture)
+        visitor.open(picture)
     assert len(store) == VISITORS
 
     gate, forward = Event(), model.forward
     monkeypatch.setattr(
         model, 'forward', lambda *args: gate.wait() and forward(*args)
     )
-    jobs = []
     for i, visitor in enumerate(visitors):
-        jobs.append(visitor.submit(f'thing {i}', api_name='/ask'))
+        question = [None, f'thing {i}']
+        assert visitor.join(visitor.find('submit'), question).is_success
         # The first is being answered, the others wait.
-        wait_until(
-            lambda: jobs[-1].status().code.name in ('IN_QUEUE', 'PROCESSING')
-        )
+        wait_until(lambda: model.asked)
     assert model.asked == [['thing 0']]
     gate.set()
-    for job in jobs:
-        job.result(timeout=120)
+    for visitor in visitors:
+        assert 'data' in visitor.result()
+        visitor.close()
     assert model.asked == [[f'thing {i}'] for i in range(VISITORS)]
     assert len(store) == VISITORS
     sizes = {store.get(key).num_bytes for key in list(store._sessions)}
@@ -58,14 +47,15 @@ def test_fifty_questions_are_answered_in_order(
 
 
 def test_memory_stays_bounded(address, model, store, picture):
-    visitor = connect(address)
-    open_picture(visitor, picture)
-    visitor.predict('red', api_name='/ask')
+    visitor = Visitor(address)
+    visitor.open(picture)
+    visitor.ask('red')
     once = store.num_bytes
     for i in range(5):
-        visitor.predict(f'thing {i}', api_name='/ask')
+        visitor.ask(f'thing {i}')
         assert store.num_bytes == once
     store.max_bytes = 3 * once
     for _ in range(5):
-        open_picture(connect(address), picture)
+        visitor = Visitor(address)
+        visitor.open(picture)
         assert store.num_bytes <= store.max_bytes

@@ -47,3 +47,18 @@ def test_a_dropped_session_is_gone():
     assert len(store) == 0
     with pytest.raises(ValueError, match='no picture yet'):
         store.get(None)
+
+
+def test_what_was_begun_an_hour_ago_goes(monkeypatch):
+    store = SessionStore()
+    now = [0.0]
+    monkeypatch.setattr('mmdit.web.store.monotonic', lambda: now[0])
+    old = store.put(make_session(90))
+    now[0] = 3500
+    new = store.put(make_session(90))
+    store.put(make_session(30), old)
+    now[0] = 3700
+    store.put(make_session(90))
+    with pytest.raises(ValueError, match='put away'):
+        store.get(old)
+    assert store.get(new).num_bytes == 90

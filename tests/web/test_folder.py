@@ -1,0 +1,95 @@
+"""The private folder of a run."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+
+import httpx
+import pytest
+
+from mmdit.web.folder import PREFIX, RunFolder, remove_stale, run_folder
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Where folders of runs are made."""
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    return tmp_path
+
+
+def test_a_run_leaves_nothing(temporary):
+    with run_folder() as folder:
+        (folder.new() / 'a').write_bytes(b'0')
+        assert folder.path.stat().st_mode & 0o777 == 0o700
+        # It lives: another start does not touch it.
+        remove_stale()
+        assert folder.num_bytes() >= 1
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_a_killed_run_left_goes_at_the_next_start(temporary):
+    RunFolder(tempfile.mkdtemp(prefix=PREFIX)).new().joinpath('a').touch()
+    kept = temporary / 'other'
+    kept.mkdir()
+    kept.joinpath('file').touch()
+    (temporary / f'{PREFIX}link').symlink_to(kept)
+    (temporary / f'{PREFIX}file').touch()
+    with run_folder() as folder:
+        assert len(list(temporary.glob(f'{PREFIX}*'))) == 3
+        assert kept.joinpath('file').exists() and folder.path.is_dir()
+
+
+def test_old_files_are_swept(tmp_path):
+    folder = RunFolder(tmp_path)
+    old, new = folder.new(), folder.new()
+    os.utime(old, (1, 1))
+    folder.sweep()
+    assert not old.exists() and new.exists()
+
+
+def test_only_regular_files_within_are_found(tmp_path):
+    folder = RunFolder(tmp_path)
+    inside = folder.new() / 'a'
+    inside.touch()
+    os.mkfifo(inside.with_name('pipe'))
+    inside.with_name('loop').symlink_to(inside.with_name('loop'))
+    assert folder.find_upload(str(inside)) == inside
+    for name in ('pipe', 'loop', '../../../etc/passwd', 'absent', '.'):
+        assert folder.find(str(inside.parent / name)) is None
+    for name in (None, 5, b'a', [], 'a\0', str(tmp_path)):
+        assert folder.find(name) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_page_leaves_nothing(tmp_path, number):
+    pytest.importorskip('gradio', reason='gradio, of mmdit[web], is absent')
+    command = 'from mmdit.cli.web import main; raise SystemExit(main([]))'
+    process = subprocess.Popen(
+        [sys.executable, '-u', '-c', command],
+        cwd=tmp_path,
+        env=os.environ | dict(TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in process.stdout:
+            if 'http://' in line:
+                address = line.split()[-1].rstrip('/')
+                break
+        files = {'files': ('a.png', b'0')}
+        (path,) = httpx.post(
+            f'{address}/gradio_api/upload', files=files
+        ).json()
+        (run,) = tmp_path.glob(f'{PREFIX}*')
+        assert run.stat().st_mode & 0o777 == 0o700
+        assert os.stat(path).st_mode & 0o777 == 0o600
+        process.send_signal(number)
+        assert process.wait(60) == 0
+        assert not list(tmp_path.glob(f'{PREFIX}*'))
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait()
