@@ -12,6 +12,7 @@ import csv
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -204,6 +205,8 @@ def soak(arguments, folder):
 def main():
     """Run the command; return its exit status."""
     arguments = make_parser().parse_args()
+    # So that the server is stopped as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory() as folder:
         return min(soak(arguments, folder), 1)
 
