@@ -6,8 +6,9 @@ from mmengine.runner import Runner
 
 from mmdit.engine.amp import AMP_DTYPES, use_amp
 from mmdit.engine.command_line import RunParser, read_config
-from mmdit.engine.distributed import prepare_launcher
+from mmdit.engine.distributed import launcher_rank, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
+from mmdit.engine.work_dir import claim_work_dir, lock_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -18,8 +19,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--resume',
-        action='store_true',
-        help='go on from the last checkpoint in the work dir, if any',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='go on from a checkpoint, by default from the last one in the '
+        'work dir, if any',
     )
     parser.add_argument(
         '--amp',
@@ -44,7 +48,19 @@ def main() -> None:
             use_amp(cfg, args.amp_dtype)
         except ValueError as error:
             raise SystemExit(f'{error} (--amp)') from error
-    cfg.resume = args.resume
+    if args.resume == 'auto':
+        cfg.resume = 'auto'
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    if launcher_rank(cfg.launcher) == 0:
+        # Before the Runner writes logs and config there.
+        try:
+            if cfg.get('resume'):
+                lock_work_dir(cfg.work_dir)
+            else:
+                claim_work_dir(cfg.work_dir, None)
+        except (OSError, RuntimeError) as error:
+            raise SystemExit(str(error)) from error
     prepare_launcher(cfg)
     use_safe_loading()
     Runner.from_cfg(cfg).train()

@@ -14,6 +14,7 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 
 from mmdit.checkpoints.files import read_checkpoint
+from mmdit.checkpoints.work_dir import find_checkpoint
 from mmdit.resources import find_resource, resolve_config
 
 
@@ -113,12 +114,11 @@ def _listed_weights(name: str) -> str | None:
 
 def _read_work_dir(folder: Path) -> tuple[Path, str]:
     """Return config and last checkpoint of a folder of training."""
-    configs, last = sorted(folder.glob('*.py')), folder / 'last_checkpoint'
-    if len(configs) != 1 or not last.is_file():
+    configs, last = sorted(folder.glob('*.py')), find_checkpoint(folder)
+    if len(configs) != 1 or last is None:
         raise FileNotFoundError(
             f'{folder} holds {len(configs)} configs and '
-            f'{"a" if last.is_file() else "no"} last_checkpoint; expected a '
-            'folder that tools/train.py wrote, with one config'
+            f'{"a" if last else "no"} checkpoint; expected a folder that '
+            'tools/train.py wrote, with one config'
         )
-    # Where the folder has been moved, its checkpoint is still beside it.
-    return configs[0], str(folder / Path(last.read_text().strip()).name)
+    return configs[0], str(last)

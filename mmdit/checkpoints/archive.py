@@ -71,7 +71,7 @@ def _check_pickle(file: IO[bytes]) -> None:
             stack.append(memo[argument])
         elif name == 'MARK':
             stack.append(None)
-        elif name == 'GLOBAL' and argument.endswith(' bytearray'):
+        elif name == 'GLOBAL' and str(argument).endswith(' bytearray'):
             raise ValueError('GLOBAL bytearray: PyTorch would make any size')
         else:
             size = 1 + _take(stack, opcode.stack_before)

@@ -11,6 +11,7 @@ from mmengine.dist import barrier, is_main_process
 from torch import Tensor
 
 from .safe_globals import load_pickle
+from .work_dir import find_checkpoint, list_checkpoints
 
 URL_SCHEMES = ('http://', 'https://')
 SHOWN = 8
@@ -22,7 +23,8 @@ def read_checkpoint(location: str, map_location: Any = 'cpu') -> dict:
 
     Args:
         location: A ``.safetensors`` file, any file of ``torch.save``, a
-            directory as ``transformers`` writes it, or the URL of a file.
+            directory of training (its furthest readable checkpoint) or as
+            ``transformers`` writes it, or the URL of a file.
         map_location: Device of the tensors, as of ``torch.load``.
     """
     if location.startswith(URL_SCHEMES):
@@ -95,16 +97,21 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_directory(path: Path) -> dict[str, Tensor]:
-    """Read a directory as ``transformers`` writes it, also in shards."""
+    """Read a directory of training, or as ``transformers`` writes it."""
+    if list_checkpoints(path):
+        found = find_checkpoint(path)
+        assert found is not None
+        return _read_file(found)
     for name in HF_FILES:
         if (path / name).is_file():
             return _read_file(path / name)
         if (path / f'{name}.index.json').is_file():
             return _read_shards(path / f'{name}.index.json')
     raise FileNotFoundError(
-        f'{path} holds no {" or ".join(HF_FILES)}, nor their .index.json; '
-        'give the directory that save_pretrained or a download wrote, or a '
-        'file'
+        f'{path} holds no checkpoint of training (iter_*.pth, epoch_*.pth) '
+        f'and no {" or ".join(HF_FILES)}, nor their .index.json; give the '
+        'directory that tools/train.py, save_pretrained or a download wrote, '
+        'or a file'
     )
 
 

@@ -109,7 +109,7 @@ def _named(target: Callable, path: str) -> Callable:
 
 
 # numpy 2 moved two of these; files of either version load with either.
-STAND_INS = [
+STAND_INS: list = [
     _named(StandInDtype, 'numpy.dtype'),
     _named(StandInArray, 'numpy.ndarray'),
     _named(StandInHistory, 'mmengine.logging.history_buffer.HistoryBuffer'),

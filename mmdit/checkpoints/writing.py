@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
+PART = '.part'
 
 
 def check_destination(path: Path, target: str, overwrite: bool) -> None:
@@ -50,12 +51,12 @@ def write_file(
 
         # save_file would make the file readable for its owner alone.
         content = save(_without_sharing(state_dict), {'format': 'pt'})
-        _replace(path, lambda to: to.write_bytes(content))
+        replace_file(path, lambda to: to.write_bytes(content))
         return
     whole: Any = state_dict
     if wrapper is not None:
         whole = dict(state_dict=state_dict, **wrapper)
-    _replace(path, lambda to: torch.save(whole, to))
+    replace_file(path, lambda to: torch.save(whole, to))
 
 
 def _without_sharing(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -79,12 +80,31 @@ def write_hf_directory(
     config.save_pretrained(path)
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``path`` first: a crash leaves no half of a file."""
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside ``path`` first: a crash leaves the old file or the new.
+
+    What ``write`` wrote is on the disk before it takes the name ``path``, also
+    where the machine itself loses power.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.part')
+    temporary = path.with_name(f'.{path.name}{PART}')
     try:
         write(temporary)
+        _flush(temporary)
         os.replace(temporary, path)
+        _flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        # Some network file systems have no such thing for folders.
+        if path.is_file():
+            raise
+    finally:
+        os.close(descriptor)

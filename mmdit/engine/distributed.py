@@ -1,7 +1,16 @@
-"""Several processes where there is no GPU."""
+"""Several processes, also where there is no GPU."""
+
+import os
 
 import torch
 from mmengine.config import Config
+
+_RANKS = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+
+
+def launcher_rank(launcher: str) -> int:
+    """Return the rank of this process before there is a process group."""
+    return int(os.environ.get(_RANKS.get(launcher, ''), 0))
 
 
 def prepare_launcher(cfg: Config) -> None:

@@ -1,5 +1,6 @@
 """Hooks."""
 
+from .checkpoint_hook import AtomicCheckpointHook
 from .visualization_hook import ReferVisualizationHook
 
-__all__ = ['ReferVisualizationHook']
+__all__ = ['AtomicCheckpointHook', 'ReferVisualizationHook']

@@ -43,6 +43,9 @@ class ReferringSegmentor(BaseSegmentor):
             ``dict(type='mmdit.SAMPretrained', checkpoint=...)``.
     """
 
+    # A checkpoint fills it completely or is an error.
+    loads_strictly = True
+
     def __init__(
         self,
         text_encoder: dict | None,
