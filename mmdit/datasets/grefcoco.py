@@ -5,8 +5,8 @@ from typing import Any
 
 from mmdit.registry import DATASETS
 
+from .reading.refs import Ref
 from .refcoco import RefCOCODataset
-from .refer import Ref
 
 
 @DATASETS.register_module()
@@ -24,7 +24,7 @@ class GRefCOCODataset(RefCOCODataset):
     ``instances.json``; splits ``train``, ``val``, ``testA`` and ``testB``.
 
     Args:
-        dataset: ``grefcoco``, the folder of the files.
+        dataset: Folder of the files, by default ``grefcoco``.
         shuffle_expressions: Not for gRefCOCO: what two expressions of an image
             name may overlap, so that wrong words could be partly right.
         **kwargs: As in ``RefCOCODataset``.
@@ -51,7 +51,7 @@ class GRefCOCODataset(RefCOCODataset):
 
     def _target(self, ref: Ref) -> dict:
         """Return all that the ref refers to, which may be nothing."""
-        parts = (_parts(a['segmentation']) for a in ref.annotations)
+        parts = (_parts(a.get('segmentation')) for a in ref.annotations)
         return dict(
             ann_id=ref.ann_ids,
             segmentation=list(chain.from_iterable(parts)),
@@ -59,6 +59,9 @@ class GRefCOCODataset(RefCOCODataset):
         )
 
 
-def _parts(segmentation: dict | list) -> list:
-    """Return the polygons or RLEs of a COCO segmentation."""
-    return [segmentation] if isinstance(segmentation, dict) else segmentation
+def _parts(segmentation: Any) -> list:
+    """Return the polygons or RLEs of a COCO segmentation.
+
+    What is none of both stays in the list, to be rejected when it is drawn.
+    """
+    return segmentation if isinstance(segmentation, list) else [segmentation]

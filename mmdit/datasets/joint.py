@@ -8,8 +8,9 @@ from mmengine.logging import print_log
 
 from mmdit.registry import DATASETS
 
+from .reading.refs import find_refs, load_refs
+from .reading.values import Id
 from .refcoco import RefCOCODataset, ReferDataset, check_choice
-from .refer import find_refs, load_refs
 
 _IMAGES = 'images/train2014'
 # Data sets whose image_id is COCO's, the same in all of them.
@@ -106,14 +107,14 @@ class JointRefCOCODataset(ReferDataset):
             )
         return joined
 
-    def _held_out_images(self) -> set[int]:
+    def _held_out_images(self) -> set[Id]:
         """Return the images of every split but train of every member."""
         folders = [Path(self.data_root) / m.dataset for m in self.members]
         return {
-            ref['image_id']
+            ref.image_id
             for folder, member in zip(folders, self.members, strict=True)
             for ref in load_refs(find_refs(folder, member.split_by))
-            if ref['split'] != 'train'
+            if ref.split != 'train'
         }
 
 

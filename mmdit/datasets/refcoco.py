@@ -13,10 +13,10 @@ from mmengine.logging import print_log
 
 from mmdit.registry import DATASETS
 
-from .refer import Ref, load_split
+from .reading.refs import Ref, load_split
+from .reading.values import Id
 from .seeding import process_seeds
 
-_SPLIT_MAKERS = ('unc', 'umd', 'google', 'berkeley')
 _SAMPLE_BY = ('ref', 'sentence')
 
 
@@ -120,12 +120,14 @@ class RefCOCODataset(ReferDataset):
     each visit draws one, seeded per worker and epoch.
 
     Args:
-        dataset: ``refcoco``, ``refcoco+``, ``refcocog`` or ``refclef``.
-        split_by: Who made the split: ``unc``, ``umd``, ``google`` or
-            ``berkeley``.
+        dataset: Folder of the files in ``data_root``: ``refcoco``,
+            ``refcoco+``, ``refcocog``, ``refclef``, or another of the same
+            kind.
+        split_by: Who made the split: the name in ``refs(<split_by>).p``, such
+            as ``unc``, ``umd``, ``google`` or ``berkeley``.
         data_prefix: Folder of the images, in ``data_root`` or absolute. By
             default ``dict(img_path='images/train2014')``, for RefCLEF
-            ``images/saiapr_tc-12``.
+            ``images/saiapr_tc-12``, for a folder of another name ``images``.
         shuffle_expressions: The control experiment: each sentence gives way to
             one of another referent of the same image (the next by ``ann_id``,
             in a cycle), with its ``sent_id``, while target, ``ref_id`` and
@@ -144,6 +146,7 @@ class RefCOCODataset(ReferDataset):
         'refcocog': 'images/train2014',
         'refclef': 'images/saiapr_tc-12',
     }
+    OTHER_IMAGES = 'images'
     # Whether a ref may name several annotations, or none.
     GENERALIZED = False
 
@@ -157,19 +160,13 @@ class RefCOCODataset(ReferDataset):
         skip_sent_ids: Iterable[int] = (),
         **kwargs: Any,
     ) -> None:
-        check_choice(
-            'dataset',
-            dataset,
-            tuple(self.IMAGES),
-            'gRefCOCO has a class of its own, GRefCOCODataset',
-        )
-        check_choice('split_by', split_by, _SPLIT_MAKERS)
         self.dataset = dataset
         self.split_by = split_by
         self.shuffle_expressions = shuffle_expressions
         self.skip_sent_ids = tuple(skip_sent_ids)
         super().__init__(
-            data_prefix=data_prefix or dict(img_path=self.IMAGES[dataset]),
+            data_prefix=data_prefix
+            or dict(img_path=self.IMAGES.get(dataset, self.OTHER_IMAGES)),
             **kwargs,
         )
 
@@ -212,8 +209,14 @@ class RefCOCODataset(ReferDataset):
         """Return what the ref refers to."""
         (annotation,) = ref.annotations
         return dict(
-            ann_id=annotation['id'], segmentation=annotation['segmentation']
+            ann_id=annotation['id'],
+            segmentation=annotation.get('segmentation'),
         )
+
+
+def _order(name: Id) -> tuple:
+    """Order ids, of which some may be numbers and some text."""
+    return isinstance(name, str), name
 
 
 def check_choice(
@@ -233,20 +236,20 @@ def _shuffle_expressions(refs: list[Ref]) -> list[Ref]:
     A ref keeps its number of sentences: those of the other repeat or are cut.
     """
 
-    def image_id(ref: Ref) -> int:
-        return ref.image['id']
+    def image_id(ref: Ref) -> tuple:
+        return _order(ref.image['id'])
 
     shuffled, single = [], 0
     # Sorting is stable: refs of one image stay in the file's order.
     for _, group in groupby(sorted(refs, key=image_id), key=image_id):
         of_image = list(group)
-        said: dict[int, list[dict]] = {}
+        said: dict[Id, list[dict]] = {}
         for ref in of_image:
             said.setdefault(ref.ann_ids[0], []).extend(ref.sentences)
         if len(said) == 1:
             single += 1
             continue
-        ann_ids = sorted(said)
+        ann_ids = sorted(said, key=_order)
         following = dict(zip(ann_ids, ann_ids[1:] + ann_ids[:1], strict=True))
         for ref in of_image:
             other = said[following[ref.ann_ids[0]]]

@@ -28,7 +28,7 @@ def test_lines_are_checked_as_lines(tmp_path, capsys):
     path = tmp_path / 'train.jsonl'
     path.write_text(json.dumps(dict(image='a.png', expression='x')) + '\n')
     assert main(['check-data', str(path), '--workers', '1']) == 1
-    assert 'NOT USABLE: 1 of 1 rows' in capsys.readouterr().out
+    assert 'BROKEN: broken rows (1)' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('name', ['nowhere', 'nowhere.jsonl'])

@@ -7,8 +7,8 @@ import pytest
 from mmengine.registry import DefaultScope
 
 from mmdit.datasets import GRefCOCODataset, RefCOCODataset
+from mmdit.datasets.reading.segmentations import draw_mask
 from mmdit.datasets.transforms import PackReferSegInputs
-from mmdit.datasets.transforms.loading import draw_mask
 from mmdit.evaluation import ReferIoUMetric
 from mmdit.registry import DATASETS
 
@@ -161,13 +161,21 @@ def test_each_annotation_is_checked(tiny_grefer, ann_id, message):
 
 
 @pytest.mark.parametrize(
-    ('cls', 'dataset'),
-    [(RefCOCODataset, 'grefcoco'), (GRefCOCODataset, 'refcoco')],
+    ('cls', 'dataset', 'message'),
+    [
+        (RefCOCODataset, 'grefcoco', "set type='GRefCOCODataset'"),
+        (GRefCOCODataset, 'refcoco', 'holds grefcoco'),
+    ],
 )
-def test_the_wrong_class_is_told(tiny_grefer, cls, dataset):
-    message = f'unknown dataset .{dataset}.*GRefCOCODataset'
-    with pytest.raises(ValueError, match=message):
+def test_the_wrong_class_is_told(tiny_grefer, cls, dataset, message):
+    with pytest.raises(FileNotFoundError, match=message):
         cls(data_root=str(tiny_grefer), dataset=dataset)
+
+
+def test_a_folder_may_have_any_name(tiny_grefer):
+    expected = len(read(tiny_grefer))
+    (tiny_grefer / 'grefcoco').rename(tiny_grefer / 'parts')
+    assert len(read(tiny_grefer, dataset='parts')) == expected
 
 
 def test_shuffling_is_refused(tiny_grefer):

@@ -12,8 +12,8 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 
 from mmdit.datasets import ReferJSONLDataset
-from mmdit.datasets.jsonl import check_jsonl
-from mmdit.datasets.jsonl.rows import parse_row
+from mmdit.datasets.checking import check_jsonl
+from mmdit.datasets.reading.rows import parse_row
 from mmdit.datasets.reading.segmentations import draw_mask
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
 from mmdit.evaluation import ReferIoUMetric
@@ -167,7 +167,15 @@ BROKEN = [
     (row(mask=[2, 2, 12, 2, 12, 12]), 'holds 2, expected a list of polygons'),
     (row(mask=[[[2, 2], [12, 2]]]), r'holds \[\[2, 2\], .*flat list'),
     (row(mask=[[2, 2, 12, 2]]), 'has 4 numbers, expected x and y of three'),
-    (row(mask=[[2, 2, 12, 2, 12, 12, 1]]), 'has 7 numbers'),
+    (row(image='https://host/a.jpg'), "'image' is .*which is a URL; downlo"),
+    (row(image='images'), '\'image\' is "images", which is not a file'),
+    (row(mask='images/'), '\'mask\' is "images/", which is not a file'),
+    (row(image='x' * 9000), "'image' is .*, which is not a file"),
+    (row(image='a\0.jpg'), "'image' is .*, which holds a NUL"),
+    (row(expression='the \ud800'), 'half a surrogate pair at character 5'),
+    (row(expression='x' * 10**6), 'has 1,000,000 characters .*at most 10,000'),
+    ('{"id": ' + '9' * 5000 + '}', 'a number has over 4300 digits'),
+    (row(id=2**64), "'id' is 18446744073709551616, expected a whole number"),
     (row(mask=[[2, 2, 12, 2, 12, True]]), 'true.*, expected a list of poly'),
     (row(mask=[[0.1, 0.1, 0.9, 0.1, 0.9, 1]]), 'not shares of the image'),
     (row(mask=[[2, 2, 12, 2, 12, 1e9]]), 'reaches beyond 100000 pixels'),
@@ -218,15 +226,19 @@ def save_masks(root):
 SIZED = dict(size=[60, 40], counts=[0, 2400])
 # Mask, kind of finding, message of the transform.
 BAD_MASKS = [
-    ('small.png', 'unusable masks', 'is 50x30 .*its image 40x60 as stored'),
-    ('rgb.png', 'unusable masks', r'has 3 channels; .*convert\(.L.\)'),
-    ('photo.jpg', 'unusable masks', 'is a JPEG file; save it as PNG'),
-    ('cut.png', 'unusable masks', 'is not a complete PNG'),
-    ('page.png', 'unusable masks', 'is not a complete PNG'),
+    ('small.png', 'undrawable masks', 'is 50x30 .*its image 40x60 as stored'),
+    ('rgb.png', 'undrawable masks', r'has 3 channels; .*convert\(.L.\)'),
+    ('photo.jpg', 'undrawable masks', 'is a JPEG file; save it as PNG'),
+    ('cut.png', 'undrawable masks', 'is not a complete PNG'),
+    ('page.png', 'undrawable masks', 'is not a complete PNG'),
     ('none.png', 'missing masks', 'none.png of .* does not exist; .*prefix'),
     ('black.png', 'empty masks', 'has no pixels'),
-    (SIZED, 'unusable masks', r'RLE of size \[60, 40\] .*same'),
-    (dict(SIZED, size=[40, 60], counts='c2'), 'unusable masks', 'RLE counts'),
+    (SIZED, 'undrawable masks', r'RLE of size \[60, 40\] .*same'),
+    (
+        dict(SIZED, size=[40, 60], counts='c2'),
+        'undrawable masks',
+        'RLE counts',
+    ),
     ([[90, 90, 99, 90, 99, 99]], 'empty masks', 'has no pixels'),
 ]
 
@@ -239,7 +251,8 @@ def test_a_bad_mask_is_named_by_file_and_line(tiny_jsonl, mask, kind, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message) as got:
         load(item)
     assert f'{path}, line 2' in str(got.value)
-    assert (2, kind) in [f[:2] for f in check_jsonl(path).findings]
+    [case] = check_jsonl(path).problems[kind]
+    assert case.startswith('line 2: ')
 
 
 def test_a_palette_png_and_a_bilevel_png_are_masks(tiny_jsonl):

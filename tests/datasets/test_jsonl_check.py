@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdit.datasets.jsonl import KINDS, check_jsonl
+from mmdit.datasets.checking import KINDS, check_jsonl
 
 AREAS = [600, 200, 100, 50, 100]
 TRIANGLE = [[2, 2, 12, 2, 12, 12]]
@@ -31,12 +31,14 @@ def write(tiny_jsonl, *rows, name='new.jsonl'):
 def messages(report, kind):
     """Return line and case of each finding of a kind."""
     assert kind in KINDS
-    return [(f.line, f.case) for f in report.findings if f.kind == kind]
+    cases = [case.split(': ', 1) for case in report.problems.get(kind, [])]
+    return [(int(where.removeprefix('line ')), text) for where, text in cases]
 
 
 def test_a_good_file_is_usable(tiny_jsonl):
     report = check_jsonl(tiny_jsonl)
-    assert report.usable and report.findings == []
+    assert report.status == 'usable' and report.problems == {}
+    assert report.verdict == f'{tiny_jsonl}: OK, 6 rows'
     assert (report.rows, report.images) == (6, 2)
     assert report.words == [1, 2, 2, 2, 2, 5]
     kinds = {'polygons': 2, 'RLE': 2, 'PNG': 1, 'no target': 1}
@@ -61,20 +63,27 @@ def test_all_problems_are_found_at_once(tiny_jsonl, workers):
         row(expression='far', mask=[[90, 90, 99, 90, 99, 99]]),
     )
     report = check_jsonl(path, workers=workers)
-    assert not report.usable
-    errors = {k: v for k, v in report.by_kind().items() if KINDS[k][0]}
-    assert {k: [f.line for f in v] for k, v in errors.items()} == {
+    assert report.broken
+    lines = {
+        kind: [line for line, _ in messages(report, kind)]
+        for kind in report.problems
+        if KINDS[kind][0] == 'broken'
+    }
+    assert lines == {
         'broken rows': [2],
         'missing images': [3, 4],
         'unreadable images': [5],
         'empty masks': [6],
     }
-    assert report.lines(fatal=True) == {2, 3, 4, 5, 6}
+    assert report.verdict == (
+        f'{path}: BROKEN: broken rows (1), missing images (2), unreadable '
+        'images (1), empty masks (1)'
+    )
 
 
 def warned(tiny_jsonl, *rows):
     report = check_jsonl(write(tiny_jsonl, *rows))
-    assert report.usable
+    assert report.status == 'usable with warnings'
     return report
 
 
@@ -83,7 +92,10 @@ def test_polygons_outside_of_the_image(tiny_jsonl):
     outside = row(expression='b', mask=[[2, -8, 12, 2, 12, 12]])
     report = warned(tiny_jsonl, rounding, outside)
     [(line, case)] = messages(report, 'polygons outside')
-    assert (line, case) == (2, 'y from -8 to 12, image height 40')
+    assert (line, case) == (
+        2,
+        '1 of 1 parts leave the image by over a tenth of its side',
+    )
 
 
 def test_rows_that_say_the_same(tiny_jsonl):
@@ -128,16 +140,21 @@ def test_images_that_viewers_turn(tiny_jsonl):
     Image.new('RGB', (60, 40)).save(path, exif=exif)
     report = warned(tiny_jsonl, row(image='turned.jpg'))
     [(_, case)] = messages(report, 'turned images')
-    assert case.endswith('EXIF orientation 6')
+    assert 'EXIF orientation 6' in case and 'turn_by_exif=True' in case
+    path = write(tiny_jsonl, row(image='turned.jpg'))
+    assert check_jsonl(path, turn_by_exif=True).status == 'usable'
 
 
 def test_roots_are_those_of_the_config(tiny_jsonl):
     root = tiny_jsonl.parent
     (root / 'lists').mkdir()
     moved = shutil.move(tiny_jsonl, root / 'lists')
-    assert not check_jsonl(moved).usable
-    assert check_jsonl(moved, image_root=root, mask_root=root).usable
+    assert check_jsonl(moved).broken
+    assert not check_jsonl(moved, image_root=root, mask_root=root).broken
 
 
 def test_a_file_without_rows_is_not_usable(tiny_jsonl):
-    assert not check_jsonl(write(tiny_jsonl, '')).usable
+    report = check_jsonl(write(tiny_jsonl, ''))
+    assert (
+        report.broken and 'no rows' in report.problems['unreadable files'][0]
+    )

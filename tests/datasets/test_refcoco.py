@@ -116,8 +116,31 @@ def test_lengths(tiny_refer, kwargs, length):
 @pytest.mark.parametrize(
     ('kwargs', 'message'),
     [
-        (dict(dataset='coco'), r'dataset .coco.*refcoco, refcoco\+, refcoc'),
-        (dict(split_by='me'), 'split_by .me.*unc, umd, google, berkeley'),
+        (dict(dataset='coco'), r'coco/instances.json .* holds refcoco\)'),
+        (dict(split_by='me'), r'refs\(me\)\.p .* holds refs\(unc\)\.p: set'),
+    ],
+)
+def test_missing_files_list_those_that_are_there(tiny_refer, kwargs, message):
+    with pytest.raises(FileNotFoundError, match=message):
+        read(tiny_refer, **kwargs)
+
+
+def test_a_folder_may_have_any_name(tiny_refer):
+    expected = [item['sent_id'] for item in read(tiny_refer, test_mode=True)]
+    (tiny_refer / 'refcoco').rename(tiny_refer / 'rrsisd')
+    folder = tiny_refer / 'rrsisd'
+    (folder / 'refs(unc).p').rename(folder / 'refs(me).p')
+    prefix = dict(img_path='images/train2014')
+    options = dict(dataset='rrsisd', split_by='me', test_mode=True)
+    dataset = read(tiny_refer, **options, data_prefix=prefix)
+    assert [item['sent_id'] for item in dataset] == expected
+    other = read(tiny_refer, **options)[0]['img_path']
+    assert other.startswith(str(tiny_refer / 'images' / 'COCO'))
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'message'),
+    [
         (dict(sample_by='image'), 'sample_by .*ref, sentence'),
         (dict(sample_by='ref', test_mode=True), "set sample_by='sentence'"),
         (dict(shuffle_expressions=True), "set sample_by='sentence'"),

@@ -11,7 +11,7 @@ from mmdit.datasets.reading.pickles import (
     UnsafePickleError,
     load_plain_pickle,
 )
-from mmdit.datasets.refer import (
+from mmdit.datasets.reading.refs import (
     find_refs,
     load_refs,
     load_split,
@@ -201,7 +201,7 @@ def log_of(monkeypatch):
     """Collect what is logged."""
     logged = []
     monkeypatch.setattr(
-        'mmdit.datasets.refer.print_log',
+        'mmdit.datasets.reading.refs.print_log',
         lambda message, **kwargs: logged.append((message, kwargs['level'])),
     )
     return logged

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdit.datasets.refer_check import (
+from mmdit.datasets.checking import (
     KINDS,
     PUBLIC_COUNTS,
     Counts,
@@ -15,7 +15,7 @@ from mmdit.datasets.refer_check import (
     find_leaks,
     find_sets,
 )
-from mmdit.datasets.refer_check.files import run
+from mmdit.datasets.checking.items import Job, run
 
 SQUARE = [10, 10, 30, 10, 30, 30, 10, 30]
 
@@ -124,8 +124,16 @@ def test_a_sound_set_is_usable_and_counted(sound):
             'ann_id 20 is of image_id 2, not 1',
         ),
         (set_ref(sentences=None), 'malformed refs', 'ref_id 1: sentences'),
-        (set_ref(image_id=[1]), 'malformed refs', 'ref_id 1: image_id is [1]'),
-        (set_ref(sentences=['x']), 'malformed refs', "sentence 'x'"),
+        (
+            set_ref(image_id=[1]),
+            'malformed refs',
+            'ref_id 1: image_id is [1], expected',
+        ),
+        (
+            set_ref(sentences=['x']),
+            'malformed refs',
+            'a sentence of ref_id 1 lacks',
+        ),
         (set_sentence(sent=' '), 'empty expressions', 'sent_id 1 of ref_id 1'),
         (lambda root: image(root).unlink(), 'missing images', '1.jpg'),
         (
@@ -153,13 +161,8 @@ def test_a_sound_set_is_usable_and_counted(sound):
         ),
         (
             set_mask(10, [[10, 10, 1e9, 10, 10, 30]]),
-            'masks far outside',
-            'to 1e+09 in an image of width 60',
-        ),
-        (
-            set_mask(10, [[10, -20, 30, 10, 10, 30]]),
-            'masks far outside',
-            'from y -20',
+            'undrawable masks',
+            'reaches beyond 100000 pixels',
         ),
     ],
 )
@@ -178,7 +181,12 @@ def test_damage_is_named_and_breaks_the_set(sound, damage, kind, case):
     [
         (set_sentence(sent_id=2), 'duplicated sent_ids', 'sent_id 2, 2 times'),
         (set_ref(sentences=[]), 'refs without sentences', 'ref_id 1'),
-        (set_mask(10, [SQUARE, [1, 2]]), 'short polygons', '1 of 2 polygons'),
+        (set_mask(10, [SQUARE, [1, 2]]), 'short polygons', '1 of 2 parts'),
+        (
+            set_mask(10, [[10, -20, 30, 10, 10, 30]]),
+            'polygons outside',
+            'leave the image by over a tenth',
+        ),
         (
             set_ref(image_id=2, ann_id=21),
             'images in train and another split',
@@ -207,7 +215,7 @@ def test_all_problems_are_collected(sound):
 
 
 def test_rounding_beyond_the_border_is_no_problem(sound):
-    set_mask(10, [[0, 0, 60.5, 0, 60.5, 41, -0.5, 41]])(sound)
+    set_mask(10, [[0, 5, 60.5, 5, 60.5, 41, -0.5, 41]])(sound)
     assert check_set(sound, 'refcoco', 'unc').problems == {}
 
 
@@ -246,10 +254,7 @@ def test_every_image_and_mask_is_tracked(sound):
         return items
 
     check_set(sound, 'refcoco', 'unc', workers=2, track=track)
-    assert seen == [
-        (2, 'refcoco (unc): images'),
-        (2, 'refcoco (unc): masks'),
-    ]
+    assert seen == [(2, 'refcoco (unc): images and masks')]
 
 
 def test_shared_images_of_the_google_split_are_known(tmp_path):
@@ -281,7 +286,7 @@ def test_grefcoco_may_name_several_things_or_none(tmp_path):
 
 def test_grefcoco_that_contradicts_itself_is_malformed(tmp_path):
     report = grefcoco(tmp_path, [ref(1, [10], 1, 'val', no_target=True)])
-    assert 'no_target True' in report.problems['malformed refs'][0]
+    assert 'no_target true' in report.problems['malformed refs'][0]
 
 
 def test_one_empty_part_leaves_the_union(tmp_path):
@@ -293,7 +298,7 @@ def test_one_empty_part_leaves_the_union(tmp_path):
 
     edit_instances(tmp_path, empty_one, 'grefcoco')
     report = check_set(tmp_path, 'grefcoco', 'unc')
-    assert report.problems == {'empty parts': ['ann_id 10']}
+    assert report.problems == {'empty parts': ['ann_id 10: 0 of 60x40 pixels']}
     assert not report.broken
 
 
@@ -359,10 +364,10 @@ def die(job):
 
 
 def test_a_crash_is_reported():
-    jobs = [('ann_id 10', None, 1, 1)] * 100
-    findings = list(run(die, jobs, 1, lambda items, *_: items, ''))
-    assert len(findings) == 1
-    assert 'ann_id 10 or shortly after' in findings[0][1]
+    jobs = [Job(['image_id 10'], None, (1, 1), [])] * 100
+    [([finding], _)] = run(die, jobs, 1, lambda items, *_: items, '')
+    assert finding.where == 'image_id 10'
+    assert 'died here or shortly after; the last 100' in finding.case
 
 
 def test_real_data_is_usable(refer_mini):

@@ -55,7 +55,7 @@ def test_a_usable_file(run, tmp_path, rows):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == str(path)
-    assert lines[-1] == 'USABLE: 2 rows without errors'
+    assert lines[-1] == f'{path}: OK, 2 rows'
     assert '2 different; 2 to 3 words, median 2.5' in result.stdout
 
 
@@ -64,7 +64,7 @@ def test_a_warning_leaves_it_usable(run, tmp_path, rows):
     result = run('check_jsonl.py', path, '--image-root', tmp_path / 'images')
     assert result.returncode == 0
     assert 'line 3: "left [red] box" of a.png, as in line 1' in result.stdout
-    assert result.stdout.endswith('without errors, 1 with warnings\n')
+    assert result.stdout.endswith('OK, 3 rows; but repeated rows (1)\n')
 
 
 def test_an_unusable_file_shows_the_first_cases(run, tmp_path, rows):
@@ -73,9 +73,9 @@ def test_an_unusable_file_shows_the_first_cases(run, tmp_path, rows):
     assert result.returncode == 1
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert f'line 1: {tmp_path / "a.png"}' in lines
-    assert '... 3 more; --examples N shows N' in lines
+    assert '... and 3 more (--examples N shows N)' in lines
     assert not any(line.startswith('line 2: ') for line in lines)
-    assert lines[-1].startswith('NOT USABLE: 5 of 5 rows have errors')
+    assert lines[-1] == f'{path}: BROKEN: broken rows (1), missing images (4)'
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_an_unusable_file_shows_the_first_cases(run, tmp_path, rows):
     [
         (['none.jsonl'], 'none.jsonl does not exist'),
         ([__file__, '--image-root', 'none'], '--image-root none is no folder'),
-        ([__file__, '--workers', '0'], '--workers is 0, expected 1 or more'),
+        ([__file__, '--workers', '0'], '--workers is 0, expected 1 or up'),
     ],
 )
 def test_wrong_arguments_are_named(run, args, message):

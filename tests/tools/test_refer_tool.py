@@ -18,6 +18,9 @@ SCRIPT = (
 )
 
 
+SIZES = {100: '60x40', 101: '60x40', 102: '30x50', 103: '30x50'}
+
+
 @pytest.fixture
 def check(load_tool, monkeypatch, capsys):
     """Run the tool in this process; return its status and what it says."""
@@ -90,7 +93,8 @@ def test_examples_are_cut_and_the_report_is_not(check, tiny_refer, tmp_path):
     (written,) = json.loads(path.read_text())['sets']
     assert written['broken'] is True
     assert written['problems']['empty masks'] == [
-        f'ann_id {number}' for number in (100, 101, 102, 103)
+        f'ann_id {ann_id}: 0 of {size} pixels'
+        for ann_id, size in SIZES.items()
     ]
     assert written['counts']['all']['refs'] == 6
 
@@ -100,7 +104,9 @@ def test_what_is_broken_can_be_skipped(check, tiny_refer):
         path.unlink()
     status, said = check(tiny_refer)
     assert status == 1
-    assert 'missing images (2): name their folder by --images' in said
+    assert (
+        'missing images (2): correct the name, or the folder of images' in said
+    )
     status, said = check(tiny_refer, '--skip-images', '--skip-masks')
     assert status == 0
     assert 'images and masks not checked' in said
@@ -134,7 +140,7 @@ def test_leaks_are_shown(check, tiny_refer):
         (['.', '--split-by', 'umd'], 'split by umd'),
         (['.', '--images', 'nowhere'], '--images nowhere is no folder'),
         (['.', '--workers', '0'], '--workers is 0, expected 1 or up'),
-        (['.', '--dataset', 'coco'], "invalid choice: 'coco'"),
+        (['.', '--dataset', 'coco'], '--dataset coco: . holds refcoco'),
     ],
 )
 def test_wrong_arguments_are_explained(

@@ -13,8 +13,13 @@ from pathlib import Path
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from mmdit.datasets.jsonl import read_rows
-from mmdit.datasets.refer import load_refs
+from mmdit.datasets.reading.refs import (
+    find_refs,
+    is_generalized,
+    load_refs,
+    read_sentence,
+)
+from mmdit.datasets.reading.rows import read_rows
 
 SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 
@@ -49,11 +54,13 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
                 )
             expressions.append(row.expression)
         return expressions
-    path = args.data / args.dataset / f'refs({args.split_by}).p'
+    folder = args.data / args.dataset
+    generalized = is_generalized(folder, args.split_by)
+    path = find_refs(folder, args.split_by, generalized)
     return [
-        sentence['sent']
-        for ref in load_refs(path)
-        for sentence in ref['sentences']
+        str(read_sentence(sentence, ref.ref_id)[1])
+        for ref in load_refs(path, generalized)
+        for sentence in ref.sentences
     ]
 
 

@@ -1,4 +1,4 @@
-"""Check an installation of RefCOCO, RefCOCO+, RefCOCOg, RefCLEF or gRefCOCO.
+"""Check data sets in the format of RefCOCO or gRefCOCO.
 
 ``python tools/dataset_converters/refer.py data/refer`` checks every data set
 below the folder; docs/prepare_data.md explains each check. Exit status: 0 all
@@ -7,19 +7,16 @@ usable, 1 something is broken, 2 wrong arguments.
 
 import argparse
 import json
-import os
-from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from mmdit.datasets.refer_check import (
+from mmdit.datasets.checking import (
     IMAGE_FOLDERS,
-    KINDS,
     Counts,
     Leak,
     SetReport,
@@ -27,8 +24,13 @@ from mmdit.datasets.refer_check import (
     find_leaks,
     find_sets,
 )
-
-STYLES = {'broken': 'bold red', 'warning': 'yellow', 'note': 'cyan'}
+from mmdit.datasets.checking.printing import (
+    add_options,
+    find_mistake,
+    show_problems,
+    show_verdict,
+    track,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,11 +44,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--dataset',
         nargs='+',
-        choices=list(IMAGE_FOLDERS),
         default=[],
         metavar='NAME',
-        help=f'what to check, of {", ".join(IMAGE_FOLDERS)}; by default '
-        'every one in the folder',
+        help='the folders to check; by default every one that holds refs(*)',
     )
     parser.add_argument(
         '--split-by',
@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         metavar='DIR',
         help='folder of the images; by default images/train2014 in the '
-        'folder, or images/saiapr_tc-12 for refclef',
+        'folder, images/saiapr_tc-12 for refclef, images for other names',
     )
     parser.add_argument(
         '--skip-images', action='store_true', help='need no image files'
@@ -68,18 +68,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--skip-masks', action='store_true', help='draw no masks'
     )
-    parser.add_argument(
-        '--workers',
-        type=int,
-        default=os.cpu_count() or 1,
-        help='number of processes; by default one per CPU core',
-    )
-    parser.add_argument(
-        '--examples',
-        type=int,
-        default=3,
-        help='how many cases of each problem to show (default: 3)',
-    )
+    add_options(parser)
     parser.add_argument(
         '--report',
         type=Path,
@@ -107,15 +96,15 @@ def main() -> int:
             skip_images=args.skip_images,
             skip_masks=args.skip_masks,
             workers=args.workers,
-            track=lambda *work: track(err, *work),
+            turn_by_exif=args.turn_by_exif,
+            track=partial(track, err),
         )
         show_report(out, report, args.examples)
         reports.append(report)
     leaks = find_leaks(reports)
     show_leaks(out, leaks)
     for report in reports:
-        style = 'bold red' if report.broken else 'bold green'
-        out.print(Text(report.verdict, style), soft_wrap=True)
+        show_verdict(out, report)
     if args.report is not None:
         write_report(args.report, args.data_root, reports, leaks)
         out.print(Text(f'everything that was found: {args.report}'))
@@ -134,31 +123,13 @@ def _find_mistake(args: argparse.Namespace) -> str:
         if (root / 'instances.json').is_file():
             hint = f'it is one itself, so name {root.resolve().parent}'
         return f'{root} holds no data set: {hint} (docs/prepare_data.md)'
+    for name in args.dataset:
+        if not (root / name).is_dir():
+            here = ', '.join(dict(find_sets(root))) or 'no data set'
+            return f'--dataset {name}: {root} holds {here}'
     if args.images is not None and not args.images.is_dir():
         return f'--images {args.images} is no folder'
-    for name, least in (('workers', 1), ('examples', 0)):
-        if getattr(args, name) < least:
-            return f'--{name} is {getattr(args, name)}, expected {least} or up'
-    return ''
-
-
-def track(
-    console: Console, items: Iterable, total: int, description: str
-) -> Iterator:
-    """Show a progress bar, on a terminal only."""
-    # No refresh thread: it could hold a lock when a worker is forked.
-    with Progress(
-        console=console,
-        auto_refresh=False,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(description, total=total)
-        step = max(1, total // 200)
-        for number, item in enumerate(items, 1):
-            yield item
-            if number % step == 0:
-                progress.update(task, completed=number, refresh=True)
+    return find_mistake(args)
 
 
 def show_report(out: Console, report: SetReport, examples: int) -> None:
@@ -166,19 +137,7 @@ def show_report(out: Console, report: SetReport, examples: int) -> None:
     out.print(Text(report.name, 'bold'))
     if report.counts:
         out.print(_count_table(report))
-    for kind, (level, advice) in KINDS.items():
-        cases = report.problems.get(kind, [])
-        if not cases:
-            continue
-        line = Text(f'  {level}: ', STYLES[level])
-        line.append(f'{kind} ({len(cases):,})', 'bold')
-        line.append(f': {advice}' if advice else '')
-        out.print(line, soft_wrap=True)
-        for case in cases[:examples]:
-            out.print(Text(f'    {case}'), soft_wrap=True)
-        if rest := len(cases) - len(cases[:examples]):
-            out.print(Text(f'    ... and {rest:,} more'))
-    out.print()
+    show_problems(out, report, examples)
 
 
 def _count_table(report: SetReport) -> Table:
@@ -233,6 +192,7 @@ def write_report(
                 dataset=report.dataset,
                 split_by=report.split_by,
                 verdict=report.verdict,
+                status=report.status,
                 broken=report.broken,
                 counts={k: v._asdict() for k, v in report.counts.items()},
                 public={k: v._asdict() for k, v in report.public.items()},

@@ -1,4 +1,4 @@
-"""Write a split of RefCOCO, RefCOCO+, RefCOCOg or RefCLEF as JSON lines.
+"""Write a split of RefCOCO or its relatives as JSON lines.
 
 ``python tools/dataset_converters/refer2jsonl.py data/refer val.jsonl --split
 val`` writes a row per sentence (docs/own_data.md); images stay where they are.
@@ -9,7 +9,8 @@ import json
 import os
 from pathlib import Path
 
-from mmdit.datasets import RefCOCODataset
+from mmdit.datasets import GRefCOCODataset, RefCOCODataset
+from mmdit.datasets.reading.refs import is_generalized
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,7 +27,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Write a row for each sentence."""
     args = parse_args()
-    dataset = RefCOCODataset(
+    folder = Path(args.data_root, args.dataset)
+    is_parts = is_generalized(folder, args.split_by)
+    dataset = (GRefCOCODataset if is_parts else RefCOCODataset)(
         data_root=args.data_root,
         dataset=args.dataset,
         split_by=args.split_by,
@@ -43,13 +46,16 @@ def main() -> None:
 
 def to_row(item: dict, folder: Path) -> dict:
     """Return an item as a row whose paths start from ``folder``."""
-    return dict(
+    row = dict(
         id=item['sent_id'],
         image_id=item['image_id'],
         image=os.path.relpath(item['img_path'], folder),
         expression=item['expression'],
         mask=item['segmentation'],
     )
+    if item.get('no_target'):
+        row.update(mask=None, no_target=True)
+    return row
 
 
 if __name__ == '__main__':

@@ -38,6 +38,18 @@ _EXPECTED = (
 )
 
 
+# What is drawn nevertheless, with a warning, and what then happens.
+FLAWS = {
+    'short polygons': 'of fewer than three corners enclose nothing',
+    'odd polygons': 'have an x without a y at their end, which is left out',
+    'odd numbers': 'hold text or 5.0 where a number belongs, which is read',
+    'polygons outside': 'leave the image by over a tenth of its side',
+}
+# How far a polygon may leave the image, as a share of its side: more than
+# rounding, less than most polygons of another image.
+_TOLERANCE = 0.1
+
+
 class Segmentation(NamedTuple):
     """What of a segmentation can be drawn.
 
@@ -45,9 +57,7 @@ class Segmentation(NamedTuple):
         polygons: Corners as flat arrays x1, y1, ..., three or more each.
         rles: Each with ``size`` and ``counts``, not yet held against the size
             of the image.
-        flaws: How many parts have which flaw: ``short polygons`` (nothing to
-            draw), ``odd polygons`` (the last number is left out), ``odd
-            numbers`` (text or 5.0 where a number belongs).
+        flaws: How many parts have which of ``FLAWS``.
     """
 
     polygons: list[np.ndarray]
@@ -69,7 +79,11 @@ def parse_segmentation(given: Any, name: str = 'it') -> Segmentation:
     if given is None:
         raise ValueError(f'{name} is missing, {_EXPECTED}')
     if not isinstance(given, (dict, list, tuple)):
-        raise ValueError(f'{name} is {short(given)}, {_EXPECTED}')
+        raise ValueError(
+            f'{name} is {short(given)}, expected polygons [[x1, y1, x2, y2, '
+            'x3, y3, ...], ...], an RLE {"size": ..., "counts": ...} or the '
+            'path of a PNG'
+        )
     parts = [given] if isinstance(given, dict) else given
     if len(parts) > _MAX_PARTS:
         raise ValueError(
@@ -160,6 +174,13 @@ def _whole_numbers(values: Any) -> list[int] | None:
 def draw_mask(
     segmentation: str | dict | list, height: int, width: int
 ) -> np.ndarray:
+    """Draw a segmentation, whatever its flaws; see ``draw_with_flaws``."""
+    return draw_with_flaws(segmentation, height, width)[0]
+
+
+def draw_with_flaws(
+    segmentation: str | dict | list, height: int, width: int
+) -> tuple[np.ndarray, Counter]:
     """Draw a segmentation.
 
     Args:
@@ -169,31 +190,42 @@ def draw_mask(
         width: Width of the image.
 
     Returns:
-        The (height, width) mask, uint8, 0 or 1.
+        The (height, width) mask, uint8, 0 or 1, and how many parts of the
+        segmentation have which of ``FLAWS``.
     """
     if isinstance(segmentation, str):
         labels = read_labels(segmentation, height, width)
-        return (labels != 0).astype(np.uint8)
-    return draw_parsed(parse_segmentation(segmentation), height, width)
-
-
-def draw_parsed(parsed: Segmentation, height: int, width: int) -> np.ndarray:
-    """Draw what ``parse_segmentation`` returned, as ``draw_mask`` does."""
+        return (labels != 0).astype(np.uint8), Counter()
+    polygons, rles, flaws = parse_segmentation(segmentation)
     if not 0 < height * width <= MAX_PIXELS or height < 0:
         raise ValueError(
             f'its image has {short(height)} x {short(width)} pixels, expected '
             f'1 to {MAX_PIXELS:,}'
         )
-    rles = [_compress(rle, height, width) for rle in parsed.rles]
-    if parsed.polygons:
-        _check_outlines(parsed.polygons)
-        rles += coco_mask.frPyObjects(parsed.polygons, height, width)
+    rles = [_compress(rle, height, width) for rle in rles]
+    if polygons:
+        _check_outlines(polygons)
+        if outside := _count_outside(polygons, height, width):
+            flaws['polygons outside'] = outside
+        rles += coco_mask.frPyObjects(polygons, height, width)
     if not rles:
-        return np.zeros((height, width), np.uint8)
+        return np.zeros((height, width), np.uint8), flaws
     while len(rles) > _PACK:
         packs = range(0, len(rles), _PACK)
         rles = [coco_mask.merge(rles[i : i + _PACK]) for i in packs]
-    return coco_mask.decode(coco_mask.merge(rles))
+    return coco_mask.decode(coco_mask.merge(rles)), flaws
+
+
+def _count_outside(polygons: list[np.ndarray], height: int, width: int) -> int:
+    """Count polygons that leave the image far."""
+    x_slack, y_slack = _TOLERANCE * width, _TOLERANCE * height
+    return sum(
+        polygon[::2].min() < -x_slack
+        or polygon[::2].max() > width + x_slack
+        or polygon[1::2].min() < -y_slack
+        or polygon[1::2].max() > height + y_slack
+        for polygon in polygons
+    )
 
 
 def _check_outlines(polygons: list[np.ndarray]) -> None:

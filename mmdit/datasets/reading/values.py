@@ -1,8 +1,20 @@
 """Values of annotation files: how messages show them, what numbers are."""
 
 import json
+import os
+import re
 import reprlib
+from pathlib import Path
 from typing import Any
+
+Id = int | str
+PREPARE = 'see docs/prepare_data.md'
+_MAX_ID = 2**63 - 1
+_MAX_NAME = 1000
+# Linux opens no longer path.
+_MAX_PATH = 4096
+_MAX_EXPRESSION = 10_000
+_WHOLE = re.compile('0|-?[1-9][0-9]{0,17}')
 
 
 class _Short(reprlib.Repr):
@@ -55,3 +67,73 @@ def to_whole(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return None
+
+
+def read_id(value: Any, what: str) -> Id:
+    """Return an id: a whole number of 63 bits, however written, or text.
+
+    Large integers may be made to have one hash, and then take a dict forever.
+    """
+    if type(value) is int and -_MAX_ID <= value <= _MAX_ID:
+        return value
+    if isinstance(value, str) and 0 < len(value) <= _MAX_NAME:
+        number = _WHOLE.fullmatch(value)
+        return int(value) if number else check_text(value, what)
+    whole = to_whole(value)
+    if whole is None or abs(whole) > _MAX_ID:
+        raise ValueError(
+            f'{what} is {short(value)}, expected a whole number or text'
+        )
+    return whole
+
+
+def check_text(text: str, what: str) -> str:
+    """Return a text that can be written as UTF-8, and as a path."""
+    if not text.isascii():
+        try:
+            text.encode('utf-8')
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f'{what} is {short(text)}, which holds half a surrogate pair '
+                f'at character {error.start + 1}; expected whole characters'
+            ) from None
+    if '\0' in text:
+        raise ValueError(f'{what} is {short(text)}, which holds a NUL')
+    return text
+
+
+def read_expression(text: Any, what: str) -> str:
+    """Return an expression as models read it: stripped, in lower case."""
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f'{what} is {short(text)}, expected some text')
+    if len(text) > _MAX_EXPRESSION:
+        raise ValueError(
+            f'{what} has {len(text):,} characters ({short(text, 20)}), '
+            f'expected at most {_MAX_EXPRESSION:,}'
+        )
+    return check_text(text, what).strip().lower()
+
+
+def check_path(path: str, root: str | Path, what: str) -> str:
+    """Return the path of a file, which need not be there."""
+    check_text(path, what)
+    if '://' in path:
+        raise ValueError(
+            f'{what} is {short(path)}, which is a URL; download it and give '
+            'the path of the file'
+        )
+    if len(path) > _MAX_PATH or os.path.isdir(os.path.join(root, path)):
+        raise ValueError(f'{what} is {short(path)}, which is not a file')
+    return path
+
+
+def load_json(path: str | Path) -> Any:
+    """Read a JSON file, with or without a byte order mark."""
+    try:
+        with open(path, encoding='utf-8-sig') as file:
+            return json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path} is not complete JSON ({error}); download it again: '
+            f'{PREPARE}'
+        ) from error

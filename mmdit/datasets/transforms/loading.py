@@ -1,14 +1,22 @@
 """Loading of an item's image and mask."""
 
+import logging
+from collections import Counter
+
+import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
+from mmengine.logging import print_log
 
 from mmdit.decoding import decode_image
 from mmdit.registry import TRANSFORMS
 
-from ..reading.segmentations import draw_mask
+from ..reading.images import TURNED, near_path, read_orientation, turn
+from ..reading.segmentations import FLAWS, draw_with_flaws
 
 _ID_KEYS = ('image_id', 'ref_id', 'ann_id', 'sent_id')
+# Of each kind of flaw, how many items this process has met.
+_met: Counter = Counter()
 
 
 @TRANSFORMS.register_module()
@@ -16,16 +24,21 @@ class LoadReferImage(LoadImageFromFile):
     """Load ``img_path`` as a BGR image, as its pixels are stored.
 
     COCO's masks refer to the stored pixels, so the orientation in a camera's
-    EXIF data is left alone.
+    EXIF data is left alone, with a warning.
 
     Args:
         backend_args: Where files live; as in mmcv's ``LoadImageFromFile``.
+        turn_by_exif: Turn the image as viewers do, because the masks were
+            drawn on the turned image.
     """
 
-    def __init__(self, *, backend_args: dict | None = None) -> None:
+    def __init__(
+        self, *, backend_args: dict | None = None, turn_by_exif: bool = False
+    ) -> None:
         super().__init__(
             color_type='color_ignore_orientation', backend_args=backend_args
         )
+        self.turn_by_exif = turn_by_exif
 
     def transform(self, results: dict) -> dict:
         """Add ``img`` (H, W, 3) uint8, ``img_shape`` and ``ori_shape``.
@@ -33,31 +46,68 @@ class LoadReferImage(LoadImageFromFile):
         Also ``height`` and ``width`` of an item that comes without them.
         """
         path = results['img_path']
-        try:
-            content = fileio.get(path, backend_args=self.backend_args)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f'image {path} of {_ids(results)} does not exist; set '
-                'data_prefix of the data set to the folder of the images'
-            ) from error
-        image = decode_image(content, self.color_type)
-        if image is None:
-            raise ValueError(
-                f'{path} of {_ids(results)} is not a complete image '
-                f'({len(content)} bytes); download it again'
-            )
+        name = f'{path} of {_ids(results)}'
+        image, turned = self.load(path, name)
+        if turned > 1:
+            _warn('turned images', f'{name} {TURNED[turned]}')
         got = image.shape[:2]
         expected = results.get('height', got[0]), results.get('width', got[1])
         if got != expected:
+            hint = (
+                f'viewers turn it (EXIF orientation {turned}), and its '
+                'masks were drawn so: set turn_by_exif=True of LoadReferImage'
+                if turned > 4 and got[::-1] == expected
+                else 'the masks fit the original images only, neither resized '
+                'nor rotated: set data_prefix to their folder'
+            )
             raise ValueError(
-                f'{path} of {_ids(results)} is {got[0]}x{got[1]} (height x '
-                f'width), its annotation says {expected[0]}x{expected[1]}; '
-                'the masks fit the original images only, neither resized nor '
-                'rotated: set data_prefix to their folder'
+                f'{name} is {got[0]}x{got[1]} (height x width), its '
+                f'annotation says {expected[0]}x{expected[1]}; {hint}'
             )
         results.update(img=image, img_shape=got, ori_shape=got)
         results.update(height=got[0], width=got[1])
         return results
+
+    def load(self, path: str, name: str) -> tuple[np.ndarray, int]:
+        """Load an image, which messages call ``name``.
+
+        Returns:
+            The (H, W, 3) image, uint8, and how viewers would turn it: an EXIF
+            orientation, 1 for not at all.
+        """
+        content = self._read(path, name)
+        turned = read_orientation(content, name)
+        image = decode_image(content, self.color_type)
+        if image is None:
+            raise ValueError(
+                f'{name} is not a complete image ({len(content)} bytes); '
+                'download it again'
+            )
+        return (
+            (turn(image, turned), 1) if self.turn_by_exif else (image, turned)
+        )
+
+    def _read(self, path: str, name: str) -> bytes:
+        """Return the bytes of a file."""
+        try:
+            return fileio.get(path, backend_args=self.backend_args)
+        except FileNotFoundError as error:
+            near = near_path(path)
+            advice = (
+                f'there is {near}: correct the name'
+                if near
+                else 'set data_prefix of the data set to the folder of the '
+                'images'
+            )
+            raise FileNotFoundError(
+                f'image {name} does not exist; {advice}'
+            ) from error
+        # A folder, a name that is too long, a file that may not be read.
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f'image {name:.300} cannot be read ({error!s:.300}); expected '
+                'the path of a file'
+            ) from error
 
 
 @TRANSFORMS.register_module()
@@ -70,9 +120,9 @@ class LoadReferMask(BaseTransform):
     stands before ``Resize``, in a test pipeline after it, so that the truth
     keeps the size of the original image.
 
-    A mask without pixels is a damaged annotation and raises, but where
-    ``no_target`` of the item is true: its expression names nothing in the
-    image.
+    Parts that cannot be drawn are left out, with a warning. A mask without
+    pixels is a damaged annotation and raises, but where ``no_target`` of the
+    item is true: its expression names nothing in the image.
     """
 
     def transform(self, results: dict) -> dict:
@@ -81,18 +131,22 @@ class LoadReferMask(BaseTransform):
         name = f'{_ids(results)} ({results["img_path"]})'
         segmentation = results['segmentation']
         try:
-            mask = draw_mask(segmentation, height, width)
+            mask, flaws = draw_with_flaws(segmentation, height, width)
         except FileNotFoundError as error:
+            near = near_path(segmentation)
             raise FileNotFoundError(
-                f'mask {segmentation} of {name} does not exist; correct the '
-                'path, or set data_prefix of the data set to the folder of '
-                'the masks'
+                f'mask {segmentation} of {name} does not exist; '
+                + (f'there is {near}: ' if near else '')
+                + 'correct the path, or set data_prefix of the data set to '
+                'the folder of the masks'
             ) from error
         # pycocotools raises bare Exceptions.
         except Exception as error:
             raise ValueError(
                 f'the segmentation of {name} cannot be drawn: {error}'
             ) from error
+        for kind, number in flaws.items():
+            _warn(kind, f'{number} parts of the mask of {name} {FLAWS[kind]}')
         if not mask.any() and not results.get('no_target'):
             raise ValueError(
                 f'the mask of {name} has no pixels, so there is nothing to '
@@ -103,6 +157,18 @@ class LoadReferMask(BaseTransform):
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
+
+
+def _warn(kind: str, case: str) -> None:
+    """Count items with a flaw; log the first, the 10th, the 100th ..."""
+    _met[kind] += 1
+    if str(_met[kind]).rstrip('0') == '1':
+        print_log(
+            f'{kind} ({_met[kind]} so far): {case}; check the data with '
+            '"mmdit check-data"',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def _ids(results: dict) -> str:

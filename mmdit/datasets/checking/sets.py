@@ -1,32 +1,25 @@
-"""Finding data sets and checking them."""
+"""Finding data sets of the RefCOCO family and checking them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 from pickle import PickleError
 from typing import NamedTuple
 
 from ..grefcoco import GRefCOCODataset
+from ..reading.refs import find_refs, is_generalized
+from ..reading.values import short
 from ..refcoco import RefCOCODataset
-from ..refer import find_refs
-from .files import (
-    Track,
-    check_image,
-    check_mask,
-    image_jobs,
-    judge_empty_masks,
-    mask_jobs,
-    run,
-)
+from .items import Job, Track, check_item, run
 from .refs import (
+    Source,
     count,
-    is_generalized,
     link_findings,
     load_source,
     overlap_findings,
     sentence_findings,
 )
-from .report import SetReport
+from .report import Finding, SetReport
 
 IMAGE_FOLDERS = {**RefCOCODataset.IMAGES, **GRefCOCODataset.IMAGES}
 _USUAL_SPLIT_BY = {'refcocog': 'umd'}
@@ -52,7 +45,10 @@ def find_sets(
             the ones that are there.
         split_bys: Who made the splits; by default whoever is there.
     """
-    here = [name for name in IMAGE_FOLDERS if (root / name).is_dir()]
+    folders = {path.parent.name for path in root.glob('*/*refs(*)*')}
+    folders |= {name for name in IMAGE_FOLDERS if (root / name).is_dir()}
+    here = [name for name in IMAGE_FOLDERS if name in folders]
+    here += sorted(folders.difference(IMAGE_FOLDERS))
     sets = []
     for name in datasets or here:
         present = _present_splits(root / name)
@@ -70,7 +66,6 @@ def find_sets(
 
 def _present_splits(folder: Path) -> list[str]:
     """Return who made the splits that are there: the names in brackets."""
-    generalized = is_generalized(folder.name)
     names = {
         path.name.split('(')[1].split(')')[0]
         for path in folder.glob('*refs(*)*')
@@ -78,7 +73,7 @@ def _present_splits(folder: Path) -> list[str]:
     return sorted(
         name
         for name in names
-        if find_refs(folder, name, generalized).is_file()
+        if find_refs(folder, name, is_generalized(folder, name)).is_file()
     )
 
 
@@ -91,6 +86,7 @@ def check_set(
     skip_images: bool = False,
     skip_masks: bool = False,
     workers: int = 1,
+    turn_by_exif: bool = False,
     track: Track = lambda items, total, description: items,
 ) -> SetReport:
     """Check one data set and report all that was found.
@@ -104,6 +100,7 @@ def check_set(
         skip_images: Do not look at the image files.
         skip_masks: Do not draw the masks.
         workers: Number of processes.
+        turn_by_exif: As in ``LoadReferImage``.
         track: Shows progress: called with an iterable, its length and what is
             done; iterates over the same.
     """
@@ -117,21 +114,57 @@ def check_set(
     report.add(link_findings(source))
     report.add(sentence_findings(source.refs))
     report.add(overlap_findings(report))
-    if skip_images:
-        report.unchecked.append('images')
-    else:
-        folder = image_folder or root / IMAGE_FOLDERS[dataset]
-        jobs = image_jobs(source, folder)
-        name = f'{report.name}: images'
-        report.add(run(check_image, jobs, workers, track, name))
-    if skip_masks:
-        report.unchecked.append('masks')
-    else:
-        jobs = mask_jobs(source)
-        name = f'{report.name}: masks'
-        findings = run(check_mask, jobs, workers, track, name)
-        report.add(judge_empty_masks(list(findings), source))
+    folder = None
+    if not skip_images:
+        usual = IMAGE_FOLDERS.get(dataset, RefCOCODataset.OTHER_IMAGES)
+        folder = image_folder or root / usual
+    skipped = (('images', skip_images), ('masks', skip_masks))
+    report.unchecked += [name for name, is_skipped in skipped if is_skipped]
+    jobs = list(_jobs(source, folder, skip_masks, turn_by_exif))
+    if jobs and len(report.unchecked) < 2:
+        name = f'{report.name}: images and masks'
+        results = run(check_item, jobs, workers, track, name)
+        findings = [finding for found, _ in results for finding in found]
+        report.add(_judge_empty_masks(findings, source))
     return report
+
+
+def _jobs(
+    source: Source, folder: Path | None, skip_masks: bool, turn: bool
+) -> Iterator[Job]:
+    """Return a job for each image that a ref needs."""
+    ann_ids: dict = {image_id: {} for image_id in source.entries}
+    for ref in source.refs if not skip_masks else ():
+        if ref.image_id in ann_ids:
+            of_image = ann_ids[ref.image_id]
+            known = [i for i in ref.ann_ids if i in source.annotations]
+            of_image.update(dict.fromkeys(known))
+    for image_id, entry in source.entries.items():
+        masks = [
+            (_name(i), source.annotations[i].get('segmentation'), False)
+            for i in ann_ids[image_id]
+        ]
+        path = None if folder is None else str(folder / entry['file_name'])
+        size = entry['height'], entry['width']
+        name = f'image_id {short(image_id)}'
+        yield Job([name], path, size, masks, turn)
+
+
+def _name(ann_id: int | str) -> str:
+    return f'ann_id {short(ann_id)}'
+
+
+def _judge_empty_masks(
+    findings: list[Finding], source: Source
+) -> Iterator[Finding]:
+    """Tell empty masks from masks of which only a part is empty."""
+    empty = {f.where for f in findings if f.kind == 'empty masks'}
+    names = [[_name(i) for i in ref.ann_ids] for ref in source.refs]
+    fatal = {n for part in names if empty.issuperset(part) for n in part}
+    for finding in findings:
+        if finding.kind == 'empty masks' and finding.where not in fatal:
+            finding = finding._replace(kind='empty parts')
+        yield finding
 
 
 def find_leaks(reports: Iterable[SetReport]) -> list[Leak]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from .segmentations import parse_segmentation
+from .values import Id, check_path, read_expression, read_id, short
+
 FORMAT = 'see docs/own_data.md'
-# Beyond any image; pycocotools' memory grows with a polygon's coordinates.
-_MAX_COORDINATE = 100_000
 
 
 class Row(NamedTuple):
@@ -28,12 +29,22 @@ class Row(NamedTuple):
     expression: str
     mask: str | dict | list
     no_target: bool
-    name: int | str | None
-    image_id: int | str
+    name: Id | None
+    image_id: Id
 
 
-def read_rows(path: str | Path) -> Iterator[tuple[int, Row | ValueError]]:
+def read_rows(
+    path: str | Path,
+    image_root: str | Path | None = None,
+    mask_root: str | Path | None = None,
+) -> Iterator[tuple[int, Row | ValueError]]:
     """Read a JSON-lines file.
+
+    Args:
+        path: The file.
+        image_root: What relative paths of images start from, by default the
+            folder of the file.
+        mask_root: The same for masks.
 
     Yields:
         Number of the line, from 1, and the row, or what is wrong with it.
@@ -44,6 +55,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, Row | ValueError]]:
             f'{path} does not exist or is no file; expected JSON lines: '
             f'set ann_file, which is joined to data_root ({FORMAT})'
         )
+    folder, known = os.path.dirname(path), set()
     with open(path, 'rb') as file:
         for line, content in enumerate(file, 1):
             if line == 1:
@@ -51,7 +63,13 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, Row | ValueError]]:
             if not content.strip():
                 continue
             try:
-                yield line, parse_row(content)
+                row = parse_row(content)
+                if row.image not in known:
+                    check_path(row.image, image_root or folder, "'image'")
+                    known.add(row.image)
+                if isinstance(row.mask, str):
+                    check_path(row.mask, mask_root or folder, "'mask'")
+                yield line, row
             except ValueError as error:
                 yield line, error
 
@@ -64,18 +82,19 @@ def join_mask(root: str | Path, mask: str | dict | list) -> str | dict | list:
 def parse_row(content: bytes) -> Row:
     """Check one line; ``ValueError`` says what is wrong with it."""
     row = _decode(content)
-    image, expression = _text(row, 'image'), _text(row, 'expression')
+    image = _text(row, 'image')
+    expression = read_expression(_text(row, 'expression'), "'expression'")
     no_target = row.get('no_target', False)
     if not isinstance(no_target, bool):
         raise ValueError(
-            f"'no_target' is {_short(no_target)}, expected true or false"
+            f"'no_target' is {short(no_target)}, expected true or false"
         )
     mask = row.get('mask')
     (_check_no_mask if no_target else _check_mask)(mask)
     image_id = _name(row, 'image_id')
     return Row(
         image=image,
-        expression=expression.strip().lower(),
+        expression=expression,
         mask=mask or [],
         no_target=no_target,
         name=_name(row, 'id'),
@@ -104,9 +123,14 @@ def _decode(content: bytes) -> dict:
         ) from error
     except RecursionError as error:
         raise ValueError('brackets are nested too deeply') from error
+    # Python reads no integers of over 4300 digits.
+    except ValueError as error:
+        if 'digits' not in str(error):
+            raise
+        raise ValueError('a number has over 4300 digits') from error
     if not isinstance(row, dict):
         raise ValueError(
-            f'{_short(row)} is no object; expected {{"image": ..., '
+            f'{short(row)} is no object; expected {{"image": ..., '
             '"expression": ..., "mask": ...} on each line'
         )
     return row
@@ -118,27 +142,23 @@ def _text(row: dict, key: str) -> str:
     if isinstance(value, str) and value.strip():
         return value
     if key in row:
-        raise ValueError(f'{key!r} is {_short(value)}, expected some text')
+        raise ValueError(f'{key!r} is {short(value)}, expected some text')
     raise ValueError(
         f'no {key!r}; expected image, expression and mask, got '
         f'{", ".join(map(repr, row)) or "nothing"}'
     )
 
 
-def _name(row: dict, key: str) -> int | str | None:
+def _name(row: dict, key: str) -> Id | None:
     """Return a number or text that may be there."""
     value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | str | None):
-        raise ValueError(
-            f'{key!r} is {_short(value)}, expected a whole number or text'
-        )
-    return value
+    return None if value is None else read_id(value, repr(key))
 
 
 def _check_no_mask(mask: Any) -> None:
     if mask is not None and mask != []:
         raise ValueError(
-            f"'no_target' is true, yet 'mask' is {_short(mask)}; remove one "
+            f"'no_target' is true, yet 'mask' is {short(mask)}; remove one "
             'of them: an expression that names nothing has no mask'
         )
 
@@ -147,73 +167,16 @@ def _check_mask(mask: Any) -> None:
     """Raise unless the mask is of one of the three kinds."""
     if not mask:
         raise ValueError(
-            f"'mask' is {'missing' if mask is None else _short(mask)}, so the "
+            f"'mask' is {'missing' if mask is None else short(mask)}, so the "
             'row serves neither training nor scoring; give polygons, an RLE '
             'or the path of a PNG, or set "no_target": true if the expression '
             'names nothing'
         )
-    if isinstance(mask, list):
-        _check_polygons(mask)
-    elif isinstance(mask, dict):
-        _check_rle(mask)
-    elif not isinstance(mask, str):
+    if isinstance(mask, str):
+        return
+    found = parse_segmentation(mask, "'mask'")
+    if not found.polygons and not found.rles:
         raise ValueError(
-            f"'mask' is {_short(mask)}, expected polygons [[x1, y1, ...], "
-            '...], an RLE {"size": ..., "counts": ...} or the path of a PNG'
+            f'polygon {short(mask[0])} has {len(mask[0])} numbers, expected x '
+            'and y of three or more corners'
         )
-
-
-def _check_polygons(polygons: list) -> None:
-    """Raise unless they are flat lists of pixels."""
-    for polygon in polygons:
-        if not isinstance(polygon, list) or not all(
-            type(value) in (int, float) for value in polygon
-        ):
-            raise ValueError(
-                f"'mask' holds {_short(polygon)}, expected a list of "
-                'polygons, each a flat list: [[x1, y1, x2, y2, x3, y3, ...], '
-                '...]'
-            )
-        if len(polygon) < 6 or len(polygon) % 2:
-            raise ValueError(
-                f'polygon {_short(polygon)} has {len(polygon)} numbers, '
-                'expected x and y of three or more corners'
-            )
-        # Infinity comes from numbers like 1e999.
-        if not max(map(abs, polygon)) <= _MAX_COORDINATE:
-            raise ValueError(
-                f'polygon {_short(polygon)} reaches beyond '
-                f'{_MAX_COORDINATE} pixels'
-            )
-    if all(0 <= value <= 1 for polygon in polygons for value in polygon):
-        raise ValueError(
-            f"'mask' {_short(polygons)} lies within one pixel; coordinates "
-            'are pixels, not shares of the image: multiply x by its width, y '
-            'by its height'
-        )
-
-
-def _check_rle(rle: dict) -> None:
-    """Raise unless it is a COCO RLE; its sum is checked with the image."""
-    size, counts = rle.get('size'), rle.get('counts')
-    if not (_are_counts(size) and len(size or ()) == 2):
-        raise ValueError(
-            f"RLE with 'size' {_short(size)}, expected [height, width]"
-        )
-    if not (isinstance(counts, str) or _are_counts(counts)):
-        raise ValueError(
-            f"RLE with 'counts' {_short(counts)}, expected COCO's text or a "
-            'list of whole numbers, 0 or more'
-        )
-
-
-def _are_counts(values: Any) -> bool:
-    return isinstance(values, list) and all(
-        type(value) is int and value >= 0 for value in values
-    )
-
-
-def _short(value: Any, limit: int = 60) -> str:
-    """Write a value as JSON, its end left out if it is long."""
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= limit else f'{text[:limit]}...'

@@ -8,8 +8,8 @@ from mmengine.dataset import BaseDataset
 
 from mmdit.registry import DATASETS
 
-from ..refcoco import RefCOCODataset
-from .rows import FORMAT, join_mask, read_rows
+from .reading.rows import FORMAT, join_mask, read_rows
+from .refcoco import RefCOCODataset
 
 _PREFIXES = ('img_path', 'mask_path')
 
@@ -59,7 +59,7 @@ class ReferJSONLDataset(BaseDataset):
             self.data_prefix.get(key, folder) for key in _PREFIXES
         )
         records = []
-        for line, row in read_rows(self.ann_file):
+        for line, row in read_rows(self.ann_file, image_root, mask_root):
             if isinstance(row, ValueError):
                 raise ValueError(
                     f'{self.ann_file}, line {line}: {row}; {FORMAT}'
