@@ -226,7 +226,14 @@ def write_rows(rows: list[dict], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
-        with open(temporary, 'w', encoding='utf-8', newline='') as file:
+        # Half a surrogate pair must not cost the results of an evaluation.
+        with open(
+            temporary,
+            'w',
+            encoding='utf-8',
+            errors='backslashreplace',
+            newline='',
+        ) as file:
             if path.suffix == '.json':
                 json.dump(rows, file, ensure_ascii=False, indent=1)
             else:

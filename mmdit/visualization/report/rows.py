@@ -5,6 +5,7 @@ Shapes: N expressions (rows).
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,11 @@ import numpy as np
 _ITEM_KEYS = ('image_id', 'ref_id', 'ann_id', 'sent_id', 'expression')
 _NEEDED = (*_ITEM_KEYS, 'img_path', 'intersection', 'union')
 _AREAS = ('height', 'width', 'truth', 'predicted')
+_DIGITS = re.compile('[0-9]{1,18}')
+_SURROGATE = re.compile('[\ud800-\udfff]')
+_MAX_SIDE = 2**20
+# Beyond any image, and sums over a million rows stay within 63 bits.
+_MAX_PIXELS = _MAX_SIDE**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +90,11 @@ def read_results(path: str | Path, name: str | None = None) -> Results:
     _check(rows, path)
 
     def column(key: str) -> np.ndarray:
-        return np.array([int(row[key]) for row in rows], np.int64)
+        most = _MAX_SIDE if key in ('height', 'width') else _MAX_PIXELS
+        numbers = (
+            _pixels(path, n, row, key, most) for n, row in enumerate(rows)
+        )
+        return np.fromiter(numbers, np.int64, len(rows))
 
     has_areas = all(key in row for row in rows for key in _AREAS)
     generalized = 'no_target' in rows[0]
@@ -144,9 +154,10 @@ def _load(path: Path) -> list[dict]:
             f'expected a .json or .csv file of tools/test.py --out, got {path}'
         )
     try:
-        with open(path, encoding='utf-8', newline='') as file:
+        with open(path, encoding='utf-8-sig', newline='') as file:
             rows = readers[path.suffix](file)
-    except ValueError as error:
+    # csv.Error is no ValueError, nor is what nesting too deep raises.
+    except (ValueError, csv.Error, RecursionError) as error:
         raise ValueError(f'{path} cannot be read: {error}') from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(
@@ -162,16 +173,58 @@ def _check(rows: list[dict], path: Path) -> None:
         for key in _NEEDED:
             if not isinstance(row, dict) or key not in row:
                 raise _lacking(path, number, key)
-        try:
-            both, union = int(row['intersection']), int(row['union'])
-        except (TypeError, ValueError):
-            both, union = -1, -1
-        if not 0 <= both <= union:
-            raise ValueError(
-                f'row {number} of {path} has intersection '
-                f'{row["intersection"]!r} and union {row["union"]!r}; '
-                'expected pixels, 0 <= intersection <= union'
-            )
+        for key in ('img_path', 'expression'):
+            _check_text(path, number, row, key)
+        both, union = (
+            _pixels(path, number, row, key)
+            for key in ('intersection', 'union')
+        )
+        if both > union:
+            raise _impossible(path, number, row)
+
+
+def _check_text(path: Path, number: int, row: dict, key: str) -> None:
+    """Raise unless the page can show a text and find a file by it."""
+    text = row[key]
+    if not isinstance(text, str) or '\0' in text or _SURROGATE.search(text):
+        raise ValueError(
+            f'row {number} of {path} has {key} {ascii(text):.60}, expected '
+            'text of whole characters'
+        )
+
+
+def _pixels(
+    path: Path, number: int, row: dict, key: str, most: int = _MAX_PIXELS
+) -> int:
+    """Return a number of pixels."""
+    value = row[key]
+    is_whole = isinstance(value, int) or (
+        isinstance(value, str) and _DIGITS.fullmatch(value)
+    )
+    if is_whole and 0 <= int(value) <= most:
+        return int(value)
+    if key in ('intersection', 'union'):
+        raise _impossible(path, number, row)
+    raise ValueError(
+        f'row {number} of {path} has {key} {_brief(value)}; expected pixels, '
+        f'a whole number from 0 to {most}'
+    )
+
+
+def _impossible(path: Path, number: int, row: dict) -> ValueError:
+    """Say that an intersection or union cannot be."""
+    return ValueError(
+        f'row {number} of {path} has intersection '
+        f'{_brief(row["intersection"])} and union {_brief(row["union"])}; '
+        'expected pixels, 0 <= intersection <= union'
+    )
+
+
+def _brief(value: object) -> str:
+    """Write out a value, were it a number of thousands of digits."""
+    if isinstance(value, int) and abs(value) > 10**30:
+        return f'an integer of {value.bit_length()} bits'
+    return f'{value!a:.60}'
 
 
 def _lacking(path: Path, number: int, key: str) -> ValueError:

@@ -89,3 +89,51 @@ def test_other_numbers_of_rows_and_other_masks_are_refused(tmp_path):
     with pytest.raises(ValueError, match='truth of row 4 .*masks'):
         check_same_items(one, other)
     assert isinstance(one.iou, np.ndarray)
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('union', float('inf'), 'union inf; expected pixels'),
+        ('union', float('nan'), 'union nan; expected pixels'),
+        ('union', 2**70, 'union 1180591620717411303424; expected pixels'),
+        ('intersection', [1], r'intersection \[1\] and union'),
+        ('height', 1e300, 'height 1e.300; expected pixels, a whole number'),
+        ('height', 2**40, 'height 1099511627776; expected .* 0 to 1048576'),
+        ('truth', -1, 'truth -1; expected pixels'),
+        ('predicted', None, 'predicted None; expected pixels'),
+        ('expression', 'half \ud800', r"expression 'half \\ud800', expected"),
+        ('expression', ['a'], r"expression \['a'\], expected text"),
+        ('img_path', 5, 'img_path 5, expected text'),
+    ],
+)
+def test_what_no_row_can_hold_is_one_sentence(tmp_path, key, value, message):
+    rows = make_rows(4)
+    rows[1][key] = value
+    with pytest.raises(ValueError, match=message) as error:
+        read_results(write_json(tmp_path / 'a.json', rows))
+    assert len(str(error.value)) < 600 and '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    'value', ['inf', '1e300', '', '-4', '4.0', '9' * 5000]
+)
+def test_text_of_a_csv_that_is_no_count_is_rejected(tmp_path, value):
+    rows = make_rows(4)
+    rows[1]['union'] = value
+    with pytest.raises(ValueError, match='row 1 .*a.csv has intersection'):
+        read_results(write_csv(tmp_path / 'a.csv', rows))
+
+
+def test_large_integers_files_with_a_bom_and_deep_ones(tmp_path):
+    path = write_json(tmp_path / 'a.json', make_rows(4))
+    path.write_text('\ufeff' + path.read_text(), encoding='utf-8')
+    assert len(read_results(path)) == 4
+    for text in ('[' * 100_000, '[{"union": ' + '9' * 5000 + '}]'):
+        path.write_text(text)
+        with pytest.raises(ValueError, match='a.json cannot be read'):
+            read_results(path)
+    path = tmp_path / 'b.csv'
+    path.write_text('union\n' + 'x' * 200_000 + '\n')
+    with pytest.raises(ValueError, match='b.csv cannot be read'):
+        read_results(path)
