@@ -212,12 +212,14 @@ class ReferringSegInferencer(BaseInferencer):
                 describe(item, sample, threshold, return_probabilities)
                 for item, sample in zip(items, samples, strict=True)
             ]
-            overlays = self.visualize(items, rows) if return_vis else []
-            for row, overlay in zip(rows, overlays, strict=return_vis):
-                row['overlay'] = overlay
             if return_datasamples:
                 for row, sample in zip(rows, samples, strict=True):
                     row['datasample'] = sample
+            # Drawing needs memory, too.
+            del samples
+            overlays = self.visualize(items, rows) if return_vis else []
+            for row, overlay in zip(rows, overlays, strict=return_vis):
+                row['overlay'] = overlay
             return rows
 
         return predict_rows(make_batches(items, size), predict)

@@ -12,7 +12,7 @@ import numpy as np
 
 # Of a batch, an image counted for each of its expressions: a prediction takes
 # some ten bytes for each of its pixels.
-BATCH_PIXELS = 40_000_000
+BATCH_PIXELS = 24_000_000
 # An image with longer sides vanishes when the longer one fits a model.
 MAX_RATIO = 64
 
