@@ -16,6 +16,8 @@ from mmseg.structures import SegDataSample
 PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
 # Of one question: points are rows of three numbers, and so on.
 _NDIMS = dict(points=2, boxes=1, masks=3)
+# Characters of a value in a message.
+_SHOWN = 100
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,13 @@ def _entries(name: str, given: Any, number: int) -> Sequence:
     if given is None:
         return [None] * number
     is_single = _ndim(given) == _NDIMS[name]
-    entries = [given] if is_single else list(given)
+    try:
+        entries = [given] if is_single else list(given)
+    except TypeError as error:
+        raise ValueError(
+            f'{name}: {str(given)[:_SHOWN]} is no array of numbers, nor a '
+            'list of such'
+        ) from error
     if len(entries) != number:
         raise ValueError(
             f'{name} for {len(entries)} of {number} questions; give a list '
@@ -128,7 +136,8 @@ def _ndim(given: Any) -> int | None:
     """Return the dimensions of an array or of what lists would make one."""
     try:
         return np.asarray(given, np.float64).ndim
-    except (TypeError, ValueError):  # None among the entries, or ragged
+    # None among the entries, ragged, or numbers beyond float64.
+    except (OverflowError, TypeError, ValueError):
         return None
 
 
@@ -158,8 +167,8 @@ def _as_box(given: Any) -> np.ndarray | None:
     box = _as_numbers('a box', given)
     if box.shape != (4,) or (box[:2] > box[2:]).any():
         raise ValueError(
-            f'a box is {box.tolist()}; expected left, top, right and bottom, '
-            'in this order'
+            f'a box is {str(box.tolist())[:_SHOWN]}; expected left, top, '
+            'right and bottom, in this order'
         )
     return box
 
@@ -181,10 +190,12 @@ def _as_numbers(name: str, given: Any) -> np.ndarray:
     """Turn a prompt into finite numbers."""
     try:
         array = np.asarray(given, np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{name}: {given!r} is no array of numbers'
+            f'{name}: {str(given)[:_SHOWN]} is no array of numbers'
         ) from error
     if not np.isfinite(array).all():
-        raise ValueError(f'{name}: {given!r} holds what is not finite')
+        raise ValueError(
+            f'{name}: {str(given)[:_SHOWN]} holds what is not finite'
+        )
     return array

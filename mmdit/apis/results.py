@@ -3,8 +3,13 @@
 Plain NumPy: any runtime that computes probabilities can answer alike.
 """
 
+from numbers import Real
+
 import numpy as np
 from pycocotools import mask as coco_mask
+
+# Characters of a value in a message.
+_SHOWN = 100
 
 
 def make_prediction(
@@ -34,7 +39,7 @@ def make_prediction(
             f'{image}: the model gives probabilities that are no numbers '
             '(NaN); its weights are damaged, or training diverged'
         )
-    mask = probabilities > threshold
+    mask = probabilities > check_threshold(threshold)
     rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return dict(
         image=image,
@@ -48,10 +53,10 @@ def make_prediction(
 
 def check_threshold(threshold: float) -> float:
     """Return a threshold that probabilities can exceed."""
-    if not 0 <= threshold < 1:
+    if not isinstance(threshold, Real) or not 0 <= threshold < 1:
         raise ValueError(
-            f'threshold must be a probability from 0 to below 1, got '
-            f'{threshold}'
+            'threshold must be a probability from 0 to below 1, got '
+            f'{str(threshold)[:_SHOWN]}'
         )
     return threshold
 

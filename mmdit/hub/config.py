@@ -122,7 +122,8 @@ def _check_content(content: Any, name: str) -> None:
             "expected 'mmdit'"
         )
     model, loader = content['model'], content['test_dataloader']
-    if not isinstance(model, dict) or not _is_loader(loader):
+    is_model = isinstance(model, dict) and 'type' in model
+    if not is_model or not _is_loader(loader):
         raise ValueError(
             f'{name}: model is {_short(model)}, test_dataloader is '
             f'{_short(loader)}; expected a dict with the type of the model, '

@@ -43,6 +43,11 @@ def test_several_questions_have_an_entry_each():
         (1, dict(boxes=(1, 2, 3)), 'left, top, right and bottom'),
         (1, dict(boxes=(9, 2, 3, 4)), 'in this order'),
         (1, dict(masks=np.zeros((3, 8, 8))), 'low_res_logits'),
+        (1, dict(points=[(10**400, 1, 1)]), 'points: .* is no array'),
+        (1, dict(boxes=(0, 0, 1, 10**400)), 'boxes for 4 of 1'),
+        (1, dict(boxes=[(0, 0, 1, 10**400)]), 'a box: .* is no array'),
+        (1, dict(points=7), 'points: 7 is no array'),
+        (1, dict(points=[['x' * 9999]]), '^.{1,300}$'),
     ],
 )
 def test_prompts_of_another_shape_are_refused(number, given, match):

@@ -42,7 +42,6 @@ def test_a_model_larger_than_its_weights_takes_no_memory(folder, edit):
         lambda model: model['data_preprocessor'].update(mean={}),
         lambda model: model['data_preprocessor'].update(std=[1, 2]),
         lambda model: model['data_preprocessor'].update(mean=[[1], [1, 2]]),
-        lambda model: model.pop('type'),
         lambda model: model['decode_head'].update(num_heads=3),
         lambda model: model.update(backbone=7),
     ],
@@ -68,6 +67,12 @@ def test_what_cannot_be_built_names_the_file(folder, edit):
 def test_another_config_names_the_file(folder, content, message):
     (folder / 'config.json').write_bytes(content)
     with pytest.raises(ValueError, match=f'config.json.*{message}'):
+        from_pretrained(folder)
+
+
+def test_a_model_has_a_type(folder):
+    change(folder, lambda model: model.pop('type'))
+    with pytest.raises(ValueError, match='config.json: model is'):
         from_pretrained(folder)
 
 

@@ -28,6 +28,12 @@ def test_no_expression_is_explained(text):
         read_expressions(text)
 
 
+@pytest.mark.parametrize('text', [['a'], 7, {}])
+def test_expressions_that_are_no_text_are_rejected(text):
+    with pytest.raises(ValueError, match='no text'):
+        read_expressions(text)
+
+
 def test_too_many_expressions_are_refused():
     text = '\n'.join(str(i) for i in range(MAX_EXPRESSIONS + 1))
     with pytest.raises(ValueError, match='at most 10'):
@@ -73,6 +79,12 @@ def test_a_threshold_asks_nothing(session, model):
     low, high = predict(session, 0.05)[0], predict(session, 0.9)[0]
     assert low['mask'].sum() > high['mask'].sum()
     assert model.asked == []
+
+
+@pytest.mark.parametrize('threshold', [10**400, float('nan'), '0.5', None, 1])
+def test_a_threshold_is_a_probability(session, threshold):
+    with pytest.raises(ValueError, match='threshold must be a probability'):
+        predict(session, threshold)
 
 
 def test_a_point_changes_the_selected_answer_only(session, model):

@@ -21,6 +21,7 @@ MAKERS = {
     'rows-csv': 'words',
     'hub-config': 'words',
     'prompts': 'words',
+    'page': 'page',
 }
 
 

@@ -1,0 +1,93 @@
+"""What a visitor of the web page sends, up to the canvas that is drawn."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmdit.apis.prompts import deal_out
+from mmdit.apis.results import make_prediction
+from mmdit.web import session as sessions
+from mmdit.web.canvas import canvas_scale, draw
+from mmdit.web.exports import coco_json
+
+from ..judging import Target
+from ..trees import mutate_json
+
+_HEIGHT, _WIDTH = 12, 20
+
+
+class _Model:
+    """Predicts the left half, and checks prompts as the inferencer does."""
+
+    max_pixels = 10**6
+
+    def __call__(
+        self,
+        pixels: np.ndarray,
+        expressions: Sequence[str],
+        points: Any = None,
+        masks: Any = None,
+        **kwargs: Any,
+    ) -> dict:
+        size = pixels.shape[:2]
+        probabilities = np.zeros(size, np.float32)
+        probabilities[:, : size[1] // 2] = 0.75
+        rows = []
+        prompts = deal_out(len(expressions), points, None, masks)
+        for expression, prompt in zip(expressions, prompts, strict=True):
+            prompt.check_within(size, 'photo.png')
+            row = make_prediction(0, expression, probabilities, 0.5)
+            row['probabilities'] = probabilities
+            row['low_res_logits'] = np.zeros((1, 4, 4), np.float32)
+            rows.append(row)
+        return dict(predictions=rows)
+
+
+def make_page(folder: Path) -> Target:
+    """Expressions, points and a threshold, as JSON."""
+    path = folder / 'visit.json'
+    model: Any = _Model()
+    pixels = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
+
+    def visit() -> None:
+        try:
+            said = json.loads(path.read_bytes())
+        except (ValueError, RecursionError):  # such a body reaches nobody
+            return
+        if not isinstance(said, dict):
+            return
+        session = sessions.Session(str(said.get('name')), pixels)
+        session = sessions.ask(session, said.get('text'), model)
+        for point in (said.get('typed'), _clicked(said.get('clicked'))):
+            if point is not None:
+                session = sessions.add_point(
+                    session, said.get('selected'), point, model
+                )
+        threshold: Any = said.get('threshold')
+        sessions.predict(session, threshold)
+        draw(session, threshold, said.get('selected'))
+        coco_json(session, threshold)
+
+    seed = dict(
+        name='photo.png',
+        text='the red thing\nblue',
+        selected='blue',
+        typed=[3, 4.5, 1],
+        clicked=[40, 50, 0],
+        threshold=0.5,
+    )
+    small = dict(text='a', threshold=0.1)
+    seeds = [json.dumps(said).encode() for said in (seed, small)]
+    return Target(path, [visit], seeds, mutate_json)
+
+
+def _clicked(given: Any) -> Any:
+    """Return the point of a click on the canvas."""
+    if not given:
+        return None
+    x, y, label = given
+    scale = canvas_scale((_HEIGHT, _WIDTH))
+    return x / scale, y / scale, label
