@@ -11,9 +11,11 @@ import numpy as np
 from mmengine.registry import DefaultScope
 from pycocotools import mask as coco_mask
 
-from mmdit.datasets import GRefCOCODataset, RefCOCODataset
-from mmdit.datasets.jsonl import ReferJSONLDataset, read_rows
-from mmdit.datasets.refer import load_instances, load_plain_pickle, load_refs
+from mmdit.datasets import (
+    GRefCOCODataset,
+    RefCOCODataset,
+    ReferJSONLDataset,
+)
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
 
 from ..judging import ROOT, Target
@@ -154,11 +156,7 @@ def make_refs(folder: Path) -> Target:
     seeds = [pickle.dumps(t, p) for t in trees for p in (0, 1, 2, 4, 5)]
     return Target(
         path,
-        [
-            lambda: load_plain_pickle(path),
-            lambda: load_refs(path),
-            _refer(folder, RefCOCODataset, 'refcoco'),
-        ],
+        [_refer(folder, RefCOCODataset, 'refcoco')],
         [*seeds, *SEEDS],
         lambda data, random: mutate_pickle(data, random, trees),
         (path.name, 'ref_id'),
@@ -200,11 +198,7 @@ def make_instances(folder: Path) -> Target:
 
     return Target(
         path,
-        [
-            aim_refs,
-            lambda: load_instances(path),
-            _refer(folder, RefCOCODataset, 'refcoco'),
-        ],
+        [aim_refs, _refer(folder, RefCOCODataset, 'refcoco')],
         seeds,
         mutate_json,
         (path.name, refs.name, 'ref_id'),
@@ -233,7 +227,7 @@ def make_jsonl(folder: Path) -> Target:
 
     return Target(
         path,
-        [lambda: list(read_rows(path)), rows_and_masks],
+        [rows_and_masks],
         [
             *(json.dumps(row).encode() for row in rows),
             b'\n'.join(json.dumps(row).encode() for row in rows),
