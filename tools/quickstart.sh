@@ -67,7 +67,7 @@ holds() { [[ -f $1 && $(<"$1") == "$2" ]]; }
 last_checkpoint() {
     local named=''
     if [[ -f $work/last_checkpoint ]]; then
-        named=$(<"$work/last_checkpoint")
+        named=$work/$(<"$work/last_checkpoint")
     fi
     if [[ -f $named ]]; then
         printf '%s' "$named"

@@ -18,16 +18,17 @@ def list_checkpoints(folder: Path) -> list[Path]:
     ``last_checkpoint`` names comes first.
     """
     named = read_last(folder)
-    places = {folder} if named is None else {folder, named.parent}
-    kind = named and _NUMBERED.fullmatch(named.name)
+    paths = {*folder.glob('*.pth')}
+    if named is not None:
+        paths |= {named, *named.parent.glob('*.pth')}
+    kind = _NUMBERED.fullmatch(named.name) if named else None
     found = {}
-    for place in places:
-        for path in place.glob('*.pth'):
-            if match := _NUMBERED.fullmatch(path.name):
-                same = bool(kind) and kind[1] == match[1]  # type: ignore[index]
-                found[path] = (same, int(match[2]), int(match[3] or 0))
-    if named is not None and named not in found:
-        found[named] = (True, -1, 0)
+    for path in paths:
+        if match := _NUMBERED.fullmatch(path.name):
+            same = kind is not None and kind[1] == match[1]
+            found[path] = (same, int(match[2]), int(match[3] or 0))
+        elif path == named:
+            found[path] = (True, -1, 0)
     return sorted(found, key=found.__getitem__, reverse=True)
 
 
@@ -62,10 +63,9 @@ def find_checkpoint(folder: Path) -> Path | None:
         except (ValueError, OSError) as error:
             broken.append(f'{path.name} ({_reason(error, path)})')
             continue
-        if broken or (named is not None and named != path):
+        if broken or named != path:
             told = '; '.join(broken) or (
-                f'{LAST} names {named.name if named else "nothing"}, which '
-                'is older'
+                f'{LAST} names {named.name if named else "nothing"}'
             )
             print_log(
                 f'{folder}: {told}; {path.name} is used, the furthest '

@@ -131,7 +131,9 @@ def make_page(
         raise ImportError(
             "mmdit web needs 'gradio'; run: pip install mmdit[web]"
         ) from error
-    if config is None and not Path(QUICKSTART, 'last_checkpoint').is_file():
+    from mmdit.checkpoints.work_dir import list_checkpoints
+
+    if config is None and not list_checkpoints(Path(QUICKSTART)):
         return explain(NO_MODEL)
     from mmdit.apis import ReferringSegInferencer
 

@@ -5,12 +5,14 @@ fails. ``load_from``, ``--resume`` and ``init_cfg=dict(type='Pretrained')`` all
 pass through its ``CheckpointLoader``.
 """
 
+from pathlib import Path
 from typing import Any
 
-from mmengine.runner import CheckpointLoader
+from mmengine.runner import CheckpointLoader, runner
 from mmengine.runner.checkpoint import get_torchvision_models
 
 from mmdit.checkpoints.files import URL_SCHEMES, read_checkpoint
+from mmdit.checkpoints.work_dir import find_checkpoint
 
 TORCHVISION = ('torchvision://', 'modelzoo://')
 # Written as MMEngine registers them, so that its loaders are replaced.
@@ -28,8 +30,10 @@ def use_safe_loading() -> None:
     """Let MMEngine read tensors and plain data only, from here on.
 
     Also adds what :func:`read_checkpoint` knows: ``.safetensors`` and
-    directories as ``transformers`` writes them.
+    directories as ``transformers`` writes them; and lets a run with any hook
+    resume from the furthest checkpoint that can be read.
     """
+    runner.find_latest_checkpoint = find_latest
     for schemes, loader in (
         ('', load_from_local),
         (URL_SCHEMES, load_from_http),
@@ -37,6 +41,12 @@ def use_safe_loading() -> None:
         (OTHER_SCHEMES, load_from_elsewhere),
     ):
         CheckpointLoader.register_scheme(schemes, loader, force=True)
+
+
+def find_latest(path: str) -> str | None:
+    """Return the furthest readable checkpoint of a work dir."""
+    found = find_checkpoint(Path(path))
+    return None if found is None else str(found)
 
 
 def load_from_local(filename: str, map_location: Any = 'cpu') -> dict:

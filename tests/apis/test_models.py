@@ -31,7 +31,7 @@ def test_a_training_folder_brings_its_last_checkpoint(
 ):
     folder = tmp_path / 'run'
     folder.mkdir()
-    with pytest.raises(FileNotFoundError, match='0 configs and no last'):
+    with pytest.raises(FileNotFoundError, match='0 configs and no checkpoint'):
         load_config(folder)
     config.dump(folder / 'small.py')
     torch.save(torch.load(weights), folder / 'iter_2.pth')

@@ -47,6 +47,7 @@ def train(cwd, work_dir, *options, steps=4, resume=False, config=CONFIG):
     call_tool(
         *('tools/train.py', cwd, config, '--work-dir', work_dir),
         *(['--resume'] if resume else []),
+        *([resume] if isinstance(resume, Path) else []),
         *('--cfg-options', *SMALL, f'train_cfg.max_iters={steps}'),
         *(f'train_cfg.val_interval={steps}', *options),
         # Runs of one second would share what MMEngine keeps by this name.
@@ -108,6 +109,19 @@ def test_an_interrupted_run_continues_with_its_averaged_weights(folder):
     )
 
 
+def test_a_run_goes_on_from_any_checkpoint_as_if_never_interrupted(folder):
+    forked = train(folder, 'forked', resume=folder / 'first/iter_2.pth')
+    key = 'decode_head.text_proj.weight'
+    one, other = (
+        torch.load(path / 'iter_4.pth', weights_only=False)['state_dict'][key]
+        for path in (folder / 'first', forked)
+    )
+    assert torch.equal(one, other)
+    train(folder, 'forked', 'resume=True', steps=6)
+    assert sorted(losses(forked)) == [3, 4, 5, 6]
+    assert (forked / 'last_checkpoint').read_text() == 'iter_6.pth'
+
+
 def score(folder, out, *args):
     """Score the trained model; return what was printed and the rows."""
     printed = call_tool(
@@ -116,6 +130,21 @@ def score(folder, out, *args):
         *('--cfg-options', *SMALL, f'experiment_name={Path(out).stem}'),
     )
     return printed, json.loads((folder / out).read_text())
+
+
+def test_a_used_work_dir_is_not_overwritten(folder):
+    before = (folder / 'first/last_checkpoint').read_text()
+    result = subprocess.run(
+        [sys.executable, ROOT / 'tools/train.py', CONFIG]
+        + ['--work-dir', 'first', '--cfg-options', *SMALL],
+        cwd=folder,
+        env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1
+    assert 'first holds iter_4.pth' in result.stderr
+    assert (folder / 'first/last_checkpoint').read_text() == before
 
 
 def test_scores_rows_and_pictures_agree(folder):
