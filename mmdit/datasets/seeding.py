@@ -158,5 +158,7 @@ def seed_items(loader: DataLoader, **places: int) -> None:
     if not hasattr(batches, 'sampler'):
         return  # it chooses indices in a way of its own
     batches.sampler = PlacedSampler(batches.sampler, **places)
-    # PyTorch asks a data set for a whole batch, where it has such a method.
-    loader.dataset.__getitems__ = _SeededItems(loader.dataset)  # type: ignore[attr-defined]
+    dataset: Any = loader.dataset
+    if hasattr(dataset, '__dict__'):  # a list draws nothing
+        # PyTorch asks a data set for a whole batch, where it has this method.
+        dataset.__getitems__ = _SeededItems(dataset)
