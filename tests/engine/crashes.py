@@ -8,6 +8,7 @@ process that has imported everything, and take a second each.
 """
 
 import argparse
+import importlib
 import itertools
 import os
 import random
@@ -256,6 +257,9 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     Runner._log_env = lambda *_: None  # it calls compilers
+    # What a run imports late.
+    for name in ('torch._dynamo', 'matplotlib.pyplot', 'tensorboard'):
+        importlib.import_module(name)
     for registry in (DATASETS, METRICS, MODELS, TRANSFORMS):
         registry.import_from_location()
     draw = random.Random(args.seed)

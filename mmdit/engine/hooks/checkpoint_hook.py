@@ -75,12 +75,17 @@ class AtomicCheckpointHook(CheckpointHook):
     def _choose_start(self, runner: Runner) -> tuple[str | None, bool]:
         """Return what to load, and whether to go on from it."""
         load_from, resume = runner._load_from, bool(runner._resume)
+        folder = None
         if resume and (load_from is None or runner._resume == 'auto'):
-            found = find_checkpoint(Path(runner.work_dir))
+            folder = Path(runner.work_dir)
+        elif resume and Path(load_from).is_dir():
+            folder = Path(load_from)
+        if folder is not None:
+            found = find_checkpoint(folder)
             if found is None:
                 runner.logger.info(
-                    f'{runner.work_dir} holds no checkpoint to resume from: '
-                    'training starts from the beginning'
+                    f'{folder} holds no checkpoint to resume from: training '
+                    'starts from the beginning'
                 )
             resume, load_from = found is not None, found or load_from
         start = Path(str(load_from)) if resume else None
