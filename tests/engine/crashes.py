@@ -35,15 +35,16 @@ STEPS, EPOCH = 12, 4
 PARTS = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
 LOOPS = ('iterations', 'epochs')
 WORKERS = (0, 2)
-# What a run is killed at, each with how often it happens in a run.
+# What a run is killed at, each with the most often that it may come first.
+# Small, so that most kinds come before the run has ended.
 MOMENTS = {
-    'step': STEPS,
-    'epoch end': 3,
-    'validation': 3,
-    'writing': 3,
-    'before last_checkpoint': 3,
+    'step': 4,
+    'epoch end': 1,
+    'validation': 2,
+    'writing': 1,
+    'before last_checkpoint': 1,
     'writing the best': 1,
-    'save_now': STEPS,
+    'save_now': 4,
 }
 
 
@@ -257,9 +258,6 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(1)
     Runner._log_env = lambda *_: None  # it calls compilers
-    # What a run imports late.
-    for name in ('torch._dynamo', 'matplotlib.pyplot', 'tensorboard'):
-        importlib.import_module(name)
     for registry in (DATASETS, METRICS, MODELS, TRANSFORMS):
         registry.import_from_location()
     draw = random.Random(args.seed)
@@ -269,6 +267,10 @@ def main():
     vocab.write_text('[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nbox\nleft\n')
     segmentor = make_tiny_segmentor(str(vocab))
     segmentor['text_encoder']['config']['hidden_dropout_prob'] = 0.1
+    # What a run imports late.
+    for name in ('torch._dynamo', 'matplotlib.pyplot'):
+        importlib.import_module(name)
+    MODELS.build(segmentor)
     wholes, killed, differ = {}, 0, 0
     combinations = itertools.cycle(itertools.product(LOOPS, WORKERS))
     while killed < args.kills:
