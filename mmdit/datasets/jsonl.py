@@ -75,6 +75,9 @@ class ReferJSONLDataset(BaseDataset):
                     expression=row.expression,
                     segmentation=join_mask(mask_root, row.mask),
                     no_target=row.no_target,
+                    **dict(
+                        zip(('height', 'width'), row.size or (), strict=False)
+                    ),
                 )
             )
         if not records:

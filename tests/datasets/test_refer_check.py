@@ -144,7 +144,7 @@ def test_a_sound_set_is_usable_and_counted(sound):
         (
             lambda root: Image.new('RGB', (40, 60)).save(image(root)),
             'images of another size',
-            '40x60, instances.json says 60x40',
+            '40x60, annotated as 60x40',
         ),
         (set_mask(10, []), 'empty masks', 'ann_id 10'),
         (set_mask(10, [SQUARE[:4]]), 'empty masks', 'ann_id 10'),

@@ -7,13 +7,14 @@ val`` writes a row per sentence (docs/own_data.md); images stay where they are.
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmdit.datasets import GRefCOCODataset, RefCOCODataset
 from mmdit.datasets.reading.refs import is_generalized
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('data_root', help='as in the config')
@@ -21,12 +22,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--dataset', default='refcoco')
     parser.add_argument('--split-by', default='unc')
     parser.add_argument('--split', default='train')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write a row for each sentence."""
-    args = parse_args()
+    args = parse_args(argv)
     folder = Path(args.data_root, args.dataset)
     is_parts = is_generalized(folder, args.split_by)
     dataset = (GRefCOCODataset if is_parts else RefCOCODataset)(
@@ -52,6 +53,8 @@ def to_row(item: dict, folder: Path) -> dict:
         image=os.path.relpath(item['img_path'], folder),
         expression=item['expression'],
         mask=item['segmentation'],
+        height=item['height'],
+        width=item['width'],
     )
     if item.get('no_target'):
         row.update(mask=None, no_target=True)

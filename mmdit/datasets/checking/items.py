@@ -51,7 +51,7 @@ def check_item(job: Job) -> tuple[list[Finding], list[float]]:
     if job.path is not None:
         got, problems = _load(job.path, job.turn_by_exif)
         if got and size and got != size:
-            case = '{1}x{0}, instances.json says {3}x{2}'.format(*got, *size)
+            case = '{1}x{0}, annotated as {3}x{2}'.format(*got, *size)
             problems.append(('images of another size', f'{job.path}: {case}'))
         found += [
             Finding(kind, name, case)

@@ -53,7 +53,7 @@ def check_jsonl(
     findings += _long_expressions(rows)
     findings += _same_expressions(rows)
     jobs = list(_jobs(rows, *roots, turn_by_exif))
-    report.images = len(jobs)
+    report.images = len({row.image for row in rows.values()})
     for found, areas in run(check_item, jobs, workers, track, 'images'):
         findings += found
         report.areas += areas
@@ -105,12 +105,12 @@ def _jobs(
     """Return a job for each image, so that it is opened once."""
     by_image = defaultdict(list)
     for line, row in rows.items():
-        by_image[row.image].append((line, row))
-    for image, of_image in by_image.items():
+        by_image[row.image, row.size].append((line, row))
+    for (image, size), of_image in by_image.items():
         yield Job(
             [_name(line) for line, _ in of_image],
             os.path.join(image_root, image),
-            None,
+            size,
             [
                 (_name(line), join_mask(mask_root, row.mask), row.no_target)
                 for line, row in of_image

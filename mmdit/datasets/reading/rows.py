@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from .segmentations import parse_segmentation
-from .values import Id, check_path, read_expression, read_id, short
+from .values import Id, check_path, read_expression, read_id, short, to_whole
 
 FORMAT = 'see docs/own_data.md'
 
@@ -23,6 +23,8 @@ class Row(NamedTuple):
         no_target: Whether the expression names nothing in the image.
         name: The row's ``id``, if it has one.
         image_id: By default ``image``.
+        size: (height, width) of the image that the mask was made for, if the
+            row has them.
     """
 
     image: str
@@ -31,6 +33,7 @@ class Row(NamedTuple):
     no_target: bool
     name: Id | None
     image_id: Id
+    size: tuple[int, int] | None = None
 
 
 def read_rows(
@@ -99,6 +102,7 @@ def parse_row(content: bytes) -> Row:
         no_target=no_target,
         name=_name(row, 'id'),
         image_id=image if image_id is None else image_id,
+        size=_size(row),
     )
 
 
@@ -122,12 +126,16 @@ def _decode(content: bytes) -> dict:
             'one whole object {...} on each line'
         ) from error
     except RecursionError as error:
-        raise ValueError('brackets are nested too deeply') from error
+        raise ValueError(
+            'brackets are nested too deeply; expected one plain object {...}'
+        ) from error
     # Python reads no integers of over 4300 digits.
     except ValueError as error:
         if 'digits' not in str(error):
             raise
-        raise ValueError('a number has over 4300 digits') from error
+        raise ValueError(
+            'a number has over 4300 digits; expected a smaller one'
+        ) from error
     if not isinstance(row, dict):
         raise ValueError(
             f'{short(row)} is no object; expected {{"image": ..., '
@@ -153,6 +161,20 @@ def _name(row: dict, key: str) -> Id | None:
     """Return a number or text that may be there."""
     value = row.get(key)
     return None if value is None else read_id(value, repr(key))
+
+
+def _size(row: dict) -> tuple[int, int] | None:
+    """Return height and width, which may be there."""
+    given = row.get('height'), row.get('width')
+    if given == (None, None):
+        return None
+    height, width = map(to_whole, given)
+    if not (height and width and min(height, width) > 0):
+        raise ValueError(
+            f"'height' is {short(given[0])} and 'width' {short(given[1])}, "
+            'expected the pixels of the image, or none of both'
+        )
+    return height, width
 
 
 def _check_no_mask(mask: Any) -> None:

@@ -38,6 +38,7 @@ _EXPECTED = (
 )
 
 
+_RLE = 'expected what pycocotools.mask.encode writes for its image'
 # What is drawn nevertheless, with a warning, and what then happens.
 FLAWS = {
     'short polygons': 'of fewer than three corners enclose nothing',
@@ -128,7 +129,7 @@ def _parse_polygon(part: Sequence, name: str, flaws: Counter) -> np.ndarray:
     if not np.abs(polygon).max(initial=0) <= _MAX_COORDINATE:
         raise ValueError(
             f'polygon {short(part)} reaches beyond {_MAX_COORDINATE} pixels, '
-            'or holds NaN'
+            'or holds NaN; expected pixels of its image'
         )
     if polygon.size < _MIN_POLYGON:
         flaws['short polygons'] += 1
@@ -305,16 +306,16 @@ def _compress(rle: dict, height: int, width: int) -> dict:
     if rle['size'] != [height, width]:
         raise ValueError(
             f'RLE of size {short(rle["size"])} in an image of size '
-            f'{[height, width]} (height, width); both must be the same'
+            f'{[height, width]} (height, width); {_RLE}'
         )
     is_text = isinstance(counts, (str, bytes))
     runs = _read_runs(counts) if is_text else counts
     if min(runs, default=0) < 0:
-        raise ValueError('RLE counts hold a negative number')
+        raise ValueError(f'RLE counts hold a negative number; {_RLE}')
     if sum(runs) != height * width:
         raise ValueError(
             f'RLE counts {short(sum(runs))} pixels in an image of '
-            f'{height * width}'
+            f'{height * width}; {_RLE}'
         )
     return rle if is_text else coco_mask.frPyObjects(rle, height, width)
 
@@ -333,12 +334,14 @@ def _read_runs(counts: str | bytes) -> Sequence[int]:
     for byte in counts:
         code = byte - 48
         if not 0 <= code < 64:
-            raise ValueError(f'RLE counts hold the byte {byte}')
+            raise ValueError(f'RLE counts hold the byte {byte}; {_RLE}')
         # Five bits of the number, then: more follow; the last tells the sign.
         value |= (code & 31) << shift
         shift += 5
         if shift > _MAX_BITS:
-            raise ValueError(f'RLE counts hold a number of {shift} bits')
+            raise ValueError(
+                f'RLE counts hold a number of {shift} bits; {_RLE}'
+            )
         if code & 32:
             continue
         if code & 16:
@@ -347,5 +350,5 @@ def _read_runs(counts: str | bytes) -> Sequence[int]:
         runs.append(value + runs[-2] if len(runs) > 2 else value)
         value = shift = 0
     if shift:
-        raise ValueError('RLE counts break off')
+        raise ValueError(f'RLE counts break off; {_RLE}')
     return runs

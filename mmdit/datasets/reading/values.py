@@ -98,7 +98,9 @@ def check_text(text: str, what: str) -> str:
                 f'at character {error.start + 1}; expected whole characters'
             ) from None
     if '\0' in text:
-        raise ValueError(f'{what} is {short(text)}, which holds a NUL')
+        raise ValueError(
+            f'{what} is {short(text)}, which holds a NUL; expected text'
+        )
     return text
 
 
@@ -123,7 +125,10 @@ def check_path(path: str, root: str | Path, what: str) -> str:
             'the path of the file'
         )
     if len(path) > _MAX_PATH or os.path.isdir(os.path.join(root, path)):
-        raise ValueError(f'{what} is {short(path)}, which is not a file')
+        raise ValueError(
+            f'{what} is {short(path)}, which is not a file; expected the path '
+            'of one'
+        )
     return path
 
 

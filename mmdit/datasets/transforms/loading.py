@@ -46,7 +46,8 @@ class LoadReferImage(LoadImageFromFile):
         Also ``height`` and ``width`` of an item that comes without them.
         """
         path = results['img_path']
-        name = f'{path} of {_ids(results)}'
+        shown = path if len(path) < 500 else f'{path[:500]}...'
+        name = f'{shown} of {_ids(results)}'
         image, turned = self.load(path, name)
         if turned > 1:
             _warn('turned images', f'{name} {TURNED[turned]}')
@@ -105,8 +106,8 @@ class LoadReferImage(LoadImageFromFile):
         # A folder, a name that is too long, a file that may not be read.
         except (OSError, ValueError) as error:
             raise ValueError(
-                f'image {name:.300} cannot be read ({error!s:.300}); expected '
-                'the path of a file'
+                f'image {name} cannot be read ({error!s:.99}); expected the '
+                'path of a file'
             ) from error
 
 
