@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ def fuzz(
     seed: int = 0,
     engine: str = 'auto',
     seconds: float = 1e6,
+    cases: Mapping[str, Sequence[Path]] | None = None,
 ) -> list[dict]:
     """Fuzz targets in one process, as long as it lives; return summaries.
 
@@ -56,14 +57,23 @@ def fuzz(
         seed: Of all chance.
         engine: ``atheris`` (guided by coverage), ``random`` or ``auto``.
         seconds: Stop after this time.
+        cases: Files that targets read before; what is found in each stands
+            in ``OUT/TARGET/results.jsonl``.
     """
     out, start = out.resolve(), time.monotonic()
     states = {name: State(out / name) for name in targets}
     deaths = dict.fromkeys(targets, 0)
+    paths = {
+        n: [str(p.resolve()) for p in ps] for n, ps in (cases or {}).items()
+    }
+    wanted = {n: executions + len(paths.get(n, [])) for n in targets}
     job = dict(
-        state=str(out), executions=executions, engine=choose_engine(engine)
+        state=str(out),
+        executions=executions,
+        engine=choose_engine(engine),
+        cases=paths,
     )
-    while left := [n for n in targets if states[n].executions < executions]:
+    while left := [n for n in targets if states[n].executions < wanted[n]]:
         time_left = seconds - (time.monotonic() - start)
         if time_left <= 0:
             break
@@ -75,7 +85,7 @@ def fuzz(
         if code == 0:
             break
         after = [state.executions for state in states.values()]
-        name = next(n for n in left if states[n].executions < executions)
+        name = next(n for n in left if states[n].executions < wanted[n])
         deaths[name] += 1
         states[name].add(_death(code, out), states[name].current)
         _forget(out / name / 'corpus', states[name].current)
@@ -93,34 +103,6 @@ def _forget(corpus: Path, data: bytes) -> None:
     for path in corpus.glob('*'):
         if path.stat().st_size == len(data) and path.read_bytes() == data:
             path.unlink()
-
-
-def replay(cases: dict[str, list[Path]]) -> dict[tuple[str, str], list]:
-    """Run saved inputs of targets; return (target, name) and findings."""
-    with tempfile.TemporaryDirectory() as name:
-        out = Path(name)
-        states = {target: State(out / target) for target in cases}
-        paths = {t: [str(p.resolve()) for p in cases[t]] for t in cases}
-        job = dict(state=name, engine='random', cases=paths)
-        found: dict[tuple[str, str], list] = {}
-        while left := [
-            t for t in cases if states[t].executions < len(cases[t])
-        ]:
-            before = [state.executions for state in states.values()]
-            code = _run(dict(job, targets=left), out, states)
-            if code == 0:
-                break
-            if before == [state.executions for state in states.values()]:
-                raise RuntimeError((out / 'log').read_text(errors='replace'))
-            target = next(t for t in reversed(left) if states[t].executions)
-            case = cases[target][states[target].executions - 1]
-            found[target, case.name] = [_death(code, out)]
-        for results in out.glob('*/results.jsonl'):
-            for line in results.read_text().splitlines():
-                entry = json.loads(line)
-                key = results.parent.name, Path(entry['case']).name
-                found[key] = entry['findings']
-        return found
 
 
 def _run(job: dict, out: Path, states: dict[str, State]) -> int:

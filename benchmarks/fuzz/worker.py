@@ -291,14 +291,14 @@ def main() -> None:
         runner = Runner(target, State(where / name), watch)
         gc.collect()
         limit_process(target)
-        if 'cases' in job:
-            replay(runner, job['cases'][name])
-        elif guided:
+        cases = job['cases'].get(name, [])
+        replay(runner, cases)
+        if guided:
             left = job['executions'] - runner.state.executions
             run_atheris(runner, left, job['seed'], job['seconds'])
         else:
-            options = job['executions'], job['seed'], job['seconds']
-            run_random(runner, *options)
+            end = job['executions'] + len(cases)
+            run_random(runner, end, job['seed'], job['seconds'])
         allow_all()
 
 

@@ -23,7 +23,7 @@ def check_archive(path: Path) -> None:
             file.seek(0)
             # Number, version, system, and the data, one after the other.
             for _ in range(_LEGACY_PICKLES):
-                _check_pickle(file)
+                _check_pickle(_Whole(file, path.stat().st_size))
             return
         with zipfile.ZipFile(file) as archive:
             _check_sizes(archive, path.stat().st_size)
@@ -31,7 +31,21 @@ def check_archive(path: Path) -> None:
                 _check_sum(archive, name)
                 if name.rpartition('/')[2] == 'data.pkl':
                     with archive.open(name) as content:
-                        _check_pickle(content)
+                        _check_pickle(
+                            _Whole(content, archive.getinfo(name).file_size)
+                        )
+
+
+class _Whole:
+    """A file that reserves no memory for more than it holds."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.readline, self.tell = file.readline, file.tell
+        self._file, self._size = file, size
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes, or what there is."""
+        return self._file.read(min(size, self._size))
 
 
 def _check_sizes(archive: zipfile.ZipFile, available: int) -> None:
@@ -58,7 +72,7 @@ def _check_sum(archive: zipfile.ZipFile, name: str) -> None:
         ) from error
 
 
-def _check_pickle(file: IO[bytes]) -> None:
+def _check_pickle(file: Any) -> None:
     """Raise if the data of a pickle would be endless once written out."""
     stack: list[int | None] = []  # sizes of what is there; None is a mark
     memo: dict[Any, int] = {}

@@ -15,6 +15,8 @@ from .work_dir import find_checkpoint, list_checkpoints
 
 URL_SCHEMES = ('http://', 'https://')
 SHOWN = 8
+# Characters of another library's message.
+_SHOWN = 300
 HF_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
@@ -92,7 +94,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise ValueError(
             f'{path} cannot be read as safetensors: its download is '
-            f'incomplete or it is another kind of file ({error})'
+            f'incomplete or it is another kind of file ({str(error)[:_SHOWN]})'
         ) from error
 
 

@@ -29,9 +29,9 @@ def load_pickle(path: Path, map_location: Any = 'cpu') -> Any:
                 path, map_location=map_location, weights_only=True
             )
         return to_plain_data(loaded, path.stat().st_size)
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         raise
-    # A forged file can make the unpickler fail in any way.
+    # A forged file can make the unpickler fail in any way, and seek anywhere.
     except Exception as error:
         refused = _REFUSED.search(str(error))
         if refused:

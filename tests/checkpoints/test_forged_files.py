@@ -1,5 +1,7 @@
 """Files made to run code, to point anywhere in memory, or to fill it."""
 
+import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -186,3 +188,35 @@ def test_data_that_holds_itself_is_refused(tmp_path):
     torch.save(dict(state_dict=dict(a=torch.ones(1)), x=value), tmp_path / 'a')
     with pytest.raises(ValueError, match='deeper'):
         read_checkpoint(str(tmp_path / 'a'))
+
+
+def test_a_text_that_breaks_off_takes_no_memory(tmp_path):
+    path = tmp_path / 'forged.pth'
+    path.write_bytes(b'\x80\x02X\xff\xff\xff\x7fshort')
+    tracemalloc.start()
+    with pytest.raises(ValueError, match='forged.pth cannot be read'):
+        read_checkpoint(str(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_a_forged_offset_names_the_file(tmp_path):
+    path = tmp_path / 'forged.pth'
+    torch.save(dict(state_dict=dict(x=torch.zeros(2))), path)
+    content = bytearray(path.read_bytes())
+    # The first entry of the directory says where its part begins.
+    start = content.index(b'PK\x01\x02')
+    content[start + 42 : start + 46] = b'\x00\x00\x00\x80'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match='forged.pth cannot be read'):
+        read_checkpoint(str(path))
+
+
+def test_a_long_message_of_safetensors_is_cut(tmp_path):
+    path = tmp_path / 'forged.safetensors'
+    header = json.dumps({'x' * 9999: dict(dtype='F' * 9999)}).encode()
+    path.write_bytes(len(header).to_bytes(8, 'little') + header)
+    with pytest.raises(ValueError, match='as safetensors') as caught:
+        read_checkpoint(str(path))
+    assert len(str(caught.value)) < 1000

@@ -110,6 +110,13 @@ def make_pth(folder: Path) -> Target:
     trees = (content, without_code, dict(state_dict=alone), alone)
     evil = _save({**alone, 'meta': _Evil()})
 
+    def resume() -> None:
+        """Go on; what MMEngine says of states that do not fit is its own."""
+        try:
+            runner.resume(str(path), map_location='cpu')
+        except Exception as error:
+            raise ValueError(f'{path.name} does not fit this run') from error
+
     def mutate(data: bytes, random: Random) -> bytes:
         if random.random() < 0.4:
             try:
@@ -122,10 +129,7 @@ def make_pth(folder: Path) -> Target:
 
     return Target(
         path,
-        [
-            lambda: read_checkpoint(str(path)),
-            lambda: runner.resume(str(path), map_location='cpu'),
-        ],
+        [lambda: read_checkpoint(str(path)), resume],
         [
             *map(_save, trees),
             _save(alone, _Old()),

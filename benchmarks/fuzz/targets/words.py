@@ -152,7 +152,7 @@ def _model() -> dict:
         text_encoder=None,
         backbone=dict(
             type='mmdit.SAMViT',
-            arch=dict(embed_dims=16, depth=2, num_heads=2),
+            arch=dict(embed_dims=16, depth=1, num_heads=2),
             patch_size=8,
             pretrain_size=64,
             window_size=0,
@@ -187,7 +187,7 @@ def make_hub_config(folder: Path) -> Target:
 
     return Target(
         path,
-        [lambda: load_folder(folder), build],
+        [build],
         [json.dumps(content).encode()],
         mutate_json,
         (path.name,),
