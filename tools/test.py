@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.runner import Runner
 
-from mmdit.checkpoints.files import URL_SCHEMES
+from mmdit.downloads import is_url
 from mmdit.engine.command_line import RunParser, read_config
 from mmdit.engine.distributed import prepare_launcher
 from mmdit.engine.loading import use_safe_loading
@@ -45,7 +45,7 @@ def parse_args() -> argparse.Namespace:
 
 def checkpoint_path(name: str) -> str:
     """Return CHECKPOINT, or let argparse say what is wrong with it."""
-    if name.startswith(URL_SCHEMES) or Path(name).exists():
+    if is_url(name) or Path(name).exists():
         return name
     raise argparse.ArgumentTypeError(
         f'checkpoint {name!r} does not exist; give the path of a .pth file '

@@ -1,19 +1,17 @@
 """Read checkpoints from files, directories and URLs, never running code."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
-import torch
-from mmengine.dist import barrier, is_main_process
 from torch import Tensor
 
+from mmdit.downloads import check_content, is_url
+
+from .downloading import download
 from .safe_globals import load_pickle
 from .work_dir import find_checkpoint, list_checkpoints
 
-URL_SCHEMES = ('http://', 'https://')
 SHOWN = 8
 # Characters of another library's message.
 _SHOWN = 300
@@ -29,7 +27,7 @@ def read_checkpoint(location: str, map_location: Any = 'cpu') -> dict:
             ``transformers`` writes it, or the URL of a file.
         map_location: Device of the tensors, as of ``torch.load``.
     """
-    if location.startswith(URL_SCHEMES):
+    if is_url(location):
         path = download(location)
     else:
         path = Path(location).expanduser()
@@ -52,29 +50,9 @@ def read_state_dict(location: str) -> dict[str, Tensor]:
     return read_checkpoint(location)['state_dict']
 
 
-def download(url: str) -> Path:
-    """Fetch a file into PyTorch's cache, once per machine."""
-    name = Path(urlparse(url).path).name
-    if name in HF_FILES:
-        # Every model of a hub calls its file so.
-        name = f'{hashlib.sha256(url.encode()).hexdigest()[:12]}-{name}'
-    path = Path(torch.hub.get_dir()) / 'checkpoints' / name
-    if is_main_process():
-        _fetch(url, path)
-    barrier()
-    _fetch(url, path)
-    return path
-
-
-def _fetch(url: str, path: Path) -> None:
-    """Download ``url`` unless ``path`` is there."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path))
-
-
 def _read_file(path: Path, map_location: Any = 'cpu') -> Any:
     """Read one file."""
+    check_content(str(path), path)
     if path.suffix == '.safetensors':
         return _read_safetensors(path)
     return load_pickle(path, map_location)

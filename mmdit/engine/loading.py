@@ -11,9 +11,10 @@ from typing import Any
 from mmengine.runner import CheckpointLoader, runner
 from mmengine.runner.checkpoint import get_torchvision_models
 
-from mmdit.checkpoints.files import URL_SCHEMES, read_checkpoint
+from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.work_dir import find_checkpoint
 
+URL_SCHEMES = ('http://', 'https://')
 TORCHVISION = ('torchvision://', 'modelzoo://')
 # Written as MMEngine registers them, so that its loaders are replaced.
 OTHER_SCHEMES = (

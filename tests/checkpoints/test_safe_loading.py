@@ -229,22 +229,3 @@ def test_other_places_are_refused(safe, monkeypatch):
 def test_every_scheme_of_mmengine_is_replaced(safe):
     loaders = CheckpointLoader._schemes.values()
     assert {x.__module__ for x in loaders} == {'mmdit.engine.loading'}
-
-
-def test_models_of_one_file_name_do_not_share_a_cache(
-    tmp_path, monkeypatch, safe
-):
-    fetched = {}
-
-    def fetch(url, path):
-        fetched[url] = path
-        size = len(fetched)
-        save_file(dict(slope=torch.full((1,), float(size))), path)
-
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    monkeypatch.setattr('torch.hub.download_url_to_file', fetch)
-    for size in ('base', 'huge', 'base'):
-        url = f'https://example.org/sam-{size}/model.safetensors?download=true'
-        model = Line()
-        load_checkpoint(model, url)
-        assert model.slope.item() == dict(base=1, huge=2)[size]

@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.logging import print_log
@@ -117,14 +118,9 @@ class BertTextEncoder(BaseModule):
         """
         if self.pretrained is None:
             return
-        from transformers import BertModel
-
         kept = self.bert.config.num_hidden_layers
-        loaded, info = BertModel.from_pretrained(
-            self.pretrained,
-            config=self.bert.config,
-            add_pooling_layer=False,
-            output_loading_info=True,
+        loaded, info = _load_pretrained_weights(
+            self.pretrained, self.bert.config
         )
         unexpected = [
             key
@@ -230,6 +226,31 @@ def _load_pretrained_parts(pretrained: str) -> tuple:
             'download it elsewhere (hf download bert-base-uncased '
             '--local-dir DIR) and set pretrained=DIR'
         ) from error
+
+
+def _load_pretrained_weights(pretrained: str, config: Any) -> tuple:
+    """Load the model of a directory or hub name, and what did not fit."""
+    from transformers import BertModel
+
+    from mmdit.checkpoints.files import read_state_dict
+
+    try:
+        return BertModel.from_pretrained(
+            pretrained,
+            config=config,
+            add_pooling_layer=False,
+            output_loading_info=True,
+        )
+    # Of torch, safetensors or the hub; torch's own words, which advise users
+    # to run what a file holds, must not stand in the traceback either.
+    except Exception as error:
+        kind = type(error).__name__
+    if Path(pretrained).is_dir():
+        read_state_dict(pretrained)  # says what is wrong with a file
+    raise OSError(
+        f"BertTextEncoder cannot read BERT's weights of {pretrained!r} "
+        f'({kind}); download them again'
+    )
 
 
 def _make_parts(config: dict, vocab_file: str) -> tuple:

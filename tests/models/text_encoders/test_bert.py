@@ -1,4 +1,5 @@
 import logging
+import os
 import shutil
 
 import pytest
@@ -97,6 +98,41 @@ def test_weights_that_lack_a_layer_are_refused(bert_dir, tmp_path):
     encoder = build(pretrained=str(copy), max_tokens=10)
     with pytest.raises(ValueError, match=gone):
         encoder.init_weights()
+
+
+class Stranger:
+    """What runs a command where it is unpickled."""
+
+    def __reduce__(self):
+        return os.system, ('exit 1',)
+
+
+@pytest.mark.parametrize(
+    ('write', 'message'),
+    [
+        (lambda path: path.write_bytes(b'<html>'), 'is a web page'),
+        (
+            lambda path: path.write_bytes(
+                b'version https://git-lfs.github.com/spec/v1'
+            ),
+            'pointer of git-LFS',
+        ),
+        (lambda path: torch.save(dict(a=Stranger()), path), 'posix.system'),
+        (lambda path: path.write_bytes(b'PK'), 'cannot be read'),
+        (lambda path: path.unlink(missing_ok=True), 'holds no model.safe'),
+    ],
+)
+def test_bad_weights_are_named_in_words_of_our_own(
+    bert_dir, tmp_path, write, message
+):
+    copy = tmp_path / 'bert'
+    shutil.copytree(bert_dir, copy)
+    (copy / 'model.safetensors').unlink()
+    write(copy / 'pytorch_model.bin')
+    encoder = build(pretrained=str(copy), max_tokens=10)
+    with pytest.raises((OSError, ValueError), match=message) as error:
+        encoder.init_weights()
+    assert 'likely succeed' not in str(error.value)
 
 
 def test_frozen_bert_neither_trains_nor_drops_out(bert_dir):
