@@ -40,6 +40,12 @@ def parse_args() -> argparse.Namespace:
         default=2,
         help='seconds that a window of --show stays',
     )
+    parser.add_argument(
+        '--allow-other-settings',
+        action='store_true',
+        help='only warn where the checkpoint was trained with other settings '
+        'than the config has',
+    )
     return parser.parse(__file__)
 
 
@@ -59,6 +65,8 @@ def main() -> None:
     args = parse_args()
     cfg = read_config(args)
     cfg.load_from = args.checkpoint
+    if args.allow_other_settings:
+        cfg.allow_other_settings = True
     if args.out is not None:
         cfg.test_evaluator.out_file = args.out
     if args.show or args.show_dir:

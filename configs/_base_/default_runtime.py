@@ -15,6 +15,8 @@ log_processor = dict(by_epoch=True)
 log_level = 'INFO'
 load_from = None
 resume = False
+# Whether to score weights that were trained with other settings.
+allow_other_settings = False
 
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),
@@ -26,6 +28,7 @@ default_hooks = dict(
         max_keep_ckpts=2,
         save_best='mIoU',
     ),
+    settings=dict(type='SettingsHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='ReferVisualizationHook'),
 )

@@ -64,6 +64,8 @@ class ReferringSegInferencer(BaseInferencer):
             is one.
         show_progress: Show a progress bar where there are several batches.
         max_pixels: The largest image to accept, in pixels.
+        allow_other_settings: Only warn where the weights were trained in a
+            model of other settings.
     """
 
     forward_kwargs = {'return_logits'}
@@ -75,7 +77,9 @@ class ReferringSegInferencer(BaseInferencer):
         device: str | None = 'auto',
         show_progress: bool = True,
         max_pixels: int = MAX_PIXELS,
+        allow_other_settings: bool = False,
     ) -> None:
+        self._allow_other_settings = allow_other_settings
         cfg, known = load_config(model)
         super().__init__(
             cfg,
@@ -382,7 +386,7 @@ class ReferringSegInferencer(BaseInferencer):
         """Build the model and fill it strictly."""
         with DefaultScope.overwrite_default_scope(self.scope):
             model = MODELS.build(cfg.model)
-        load_weights(model, cfg, weights)
+        load_weights(model, cfg, weights, self._allow_other_settings)
         return model.to(device).eval()
 
     def _init_pipeline(self, cfg: Any) -> Callable[[dict], dict]:

@@ -14,7 +14,13 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 
 from mmdit.checkpoints.files import read_checkpoint
+from mmdit.checkpoints.settings import (
+    compare_settings,
+    describe_settings,
+    recorded_settings,
+)
 from mmdit.checkpoints.work_dir import find_checkpoint
+from mmdit.datasets.pipeline import image_steps
 from mmdit.resources import find_resource, resolve_config
 
 
@@ -61,7 +67,12 @@ def load_config(
     return cfg, weights or cfg.get('load_from')
 
 
-def load_weights(model: BaseModel, cfg: Any, weights: str | None) -> None:
+def load_weights(
+    model: BaseModel,
+    cfg: Any,
+    weights: str | None,
+    allow_other_settings: bool = False,
+) -> None:
     """Fill a model, strictly; random weights are never left in silence.
 
     Args:
@@ -70,9 +81,18 @@ def load_weights(model: BaseModel, cfg: Any, weights: str | None) -> None:
         weights: Whatever ``docs/checkpoints.md`` lists, or None, which serves
             models without text only: SAM's own weights, of ``init_cfg``, fill
             these.
+        allow_other_settings: Only warn where the model has other settings than
+            the one that the weights were trained in; ``cfg`` may say so too.
     """
     if weights is not None:
-        model.load_state_dict(read_checkpoint(weights)['state_dict'])
+        checkpoint = read_checkpoint(weights)
+        model.load_state_dict(checkpoint['state_dict'])
+        compare_settings(
+            recorded_settings(checkpoint),
+            describe_settings(model, image_steps(cfg)),
+            allowed=allow_other_settings
+            or cfg.get('allow_other_settings', False),
+        )
         return
     init_cfg = cfg.model.get('init_cfg') or {}
     is_sam = str(init_cfg.get('type', '')).endswith('SAMPretrained')

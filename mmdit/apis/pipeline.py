@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mmcv.transforms import LoadAnnotations, LoadImageFromFile
 from mmengine.dataset import Compose
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmdit.datasets.transforms import (
-    LoadReferMask,
-    PackReferSegInputs,
-    SamplePrompts,
-)
+from mmdit.datasets.pipeline import NEED_A_DATASET, find_pipeline
+from mmdit.datasets.transforms import PackReferSegInputs
 from mmdit.registry import TRANSFORMS
 
 from .asking import Expressions, share_out
@@ -24,14 +20,6 @@ from .streaming import explain_size
 
 # An expression or None, and what is shown beside it.
 Question = tuple[str | None, Prompts]
-
-# They read a data set's files; here the pixels are given, and no truth.
-_NEED_A_DATASET = (
-    LoadImageFromFile,
-    LoadAnnotations,
-    LoadReferMask,
-    SamplePrompts,
-)
 
 
 @dataclass
@@ -125,7 +113,7 @@ def build_pipeline(dataset: Any) -> Callable[[dict], dict]:
             if isinstance(step, PackReferSegInputs)
             else step
             for step in steps
-            if not isinstance(step, _NEED_A_DATASET)
+            if not isinstance(step, NEED_A_DATASET)
         ]
     )
 
@@ -170,16 +158,3 @@ def describe(
     if 'raw_logits' in sample:
         row['logits'] = sample.raw_logits.data[0].numpy()
     return row
-
-
-def find_pipeline(dataset: Any) -> list[dict]:
-    """Return the pipeline of a data set's config, wrapped or not."""
-    while 'pipeline' not in dataset:
-        inner = dataset.get('dataset') or dataset.get('datasets', [None])[0]
-        if inner is None:
-            raise ValueError(
-                'test_dataloader.dataset has no pipeline, which says how '
-                'images enter the model; add one to the config'
-            )
-        dataset = inner
-    return dataset['pipeline']

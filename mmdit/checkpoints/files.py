@@ -10,6 +10,7 @@ from mmdit.downloads import check_content, is_url
 
 from .downloading import download
 from .safe_globals import load_pickle
+from .settings import KEY, METADATA_KEY
 from .work_dir import find_checkpoint, list_checkpoints
 
 SHOWN = 8
@@ -58,25 +59,35 @@ def _read_file(path: Path, map_location: Any = 'cpu') -> Any:
     return load_pickle(path, map_location)
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read a ``.safetensors`` file."""
+def _read_safetensors(path: Path) -> dict:
+    """Read a ``.safetensors`` file, and the settings that it holds."""
     try:
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
     except ImportError as error:
         raise ImportError(
             f"{path} needs 'safetensors'; run: pip install safetensors"
         ) from error
     try:
-        return load_file(path)
+        tensors = load_file(path)
+        with safe_open(path, 'pt') as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
     except SafetensorError as error:
         raise ValueError(
             f'{path} cannot be read as safetensors: its download is '
             f'incomplete or it is another kind of file ({str(error)[:_SHOWN]})'
         ) from error
+    if text is None:
+        return tensors
+    try:
+        return dict(state_dict=tensors, meta={KEY: json.loads(text)})
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path}: {METADATA_KEY} of its metadata is no JSON'
+        ) from error
 
 
-def _read_directory(path: Path) -> dict[str, Tensor]:
+def _read_directory(path: Path) -> dict:
     """Read a directory of training, or as ``transformers`` writes it."""
     if list_checkpoints(path):
         found = find_checkpoint(path)
@@ -106,7 +117,7 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
                 f'{index} names the file {name!r}, which is not beside it; '
                 'download every shard'
             )
-        state_dict |= _read_file(shard)
+        state_dict |= _with_state_dict(_read_file(shard), name)['state_dict']
     absent = [key for key in weight_map if key not in state_dict]
     if absent:
         raise ValueError(

@@ -11,7 +11,8 @@ from mmdit.registry import WEIGHT_INITIALIZERS
 
 from .architecture import LAYERS
 from .dit import drop_text_layers
-from .files import read_state_dict
+from .files import read_checkpoint
+from .settings import compare_settings, describe_settings, recorded_settings
 from .sources import SOURCES, to_mmdit
 from .strict import find_mismatches
 
@@ -48,9 +49,8 @@ class SAMPretrained:
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights into a :class:`ReferringSegmentor`."""
-        source, renamed = to_mmdit(
-            read_state_dict(self.checkpoint), self.source
-        )
+        checkpoint = read_checkpoint(self.checkpoint)
+        source, renamed = to_mmdit(checkpoint['state_dict'], self.source)
         expected = module.state_dict()
         if source == 'dit':
             drop_text_layers(renamed, expected)
@@ -66,6 +66,11 @@ class SAMPretrained:
                 '(tools/model_converters/convert_checkpoint.py can take them '
                 'out):\n  ' + '\n  '.join(lines)
             )
+        compare_settings(
+            recorded_settings(checkpoint),
+            describe_settings(module),
+            trains_on=True,
+        )
         with torch.no_grad():
             for key, value in given.items():
                 expected[key].copy_(value)

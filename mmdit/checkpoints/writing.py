@@ -1,5 +1,6 @@
 """Write state dicts as files or directories, whole or not at all."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from .settings import KEY, METADATA_KEY
 
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
 PART = '.part'
@@ -43,14 +46,18 @@ def write_file(
     Args:
         path: Its suffix decides.
         state_dict: What to write.
-        wrapper: What to put beside ``state_dict``; None writes it bare. A
-            ``.safetensors`` file is always bare.
+        wrapper: What to put beside ``state_dict``; None writes it bare. Of
+            it a ``.safetensors`` file holds the settings alone.
     """
     if path.suffix == '.safetensors':
         from safetensors.torch import save
 
+        metadata = {'format': 'pt'}
+        settings = (wrapper or {}).get('meta', {}).get(KEY)
+        if settings:
+            metadata[METADATA_KEY] = json.dumps(settings)
         # save_file would make the file readable for its owner alone.
-        content = save(_without_sharing(state_dict), {'format': 'pt'})
+        content = save(_without_sharing(state_dict), metadata)
         replace_file(path, lambda to: to.write_bytes(content))
         return
     whole: Any = state_dict

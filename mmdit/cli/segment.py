@@ -88,6 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what to do where an image fails: go on, and list it at the end, '
         'or stop (default: %(default)s)',
     )
+    parser.add_argument(
+        '--allow-other-settings',
+        action='store_true',
+        help='only warn where the checkpoint was trained with other settings '
+        'than the config has',
+    )
 
 
 def _refuse_beside_onnx(args: argparse.Namespace) -> None:
@@ -96,6 +102,7 @@ def _refuse_beside_onnx(args: argparse.Namespace) -> None:
         ('--model', args.model != QUICKSTART),
         ('--weights', args.weights is not None),
         ('--device', args.device not in ('auto', 'cpu')),
+        ('--allow-other-settings', args.allow_other_settings),
     ):
         if given:
             raise ValueError(
@@ -118,6 +125,7 @@ def _load(args: argparse.Namespace) -> Any:
         # The lines of the predictions show it.
         show_progress=False,
         max_pixels=args.max_pixels,
+        allow_other_settings=args.allow_other_settings,
     )
 
 

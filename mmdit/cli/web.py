@@ -85,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help="also serve it at a public address, through Gradio's servers",
     )
+    parser.add_argument(
+        '--allow-other-settings',
+        action='store_true',
+        help='only warn where the checkpoint was trained with other settings '
+        'than the config has',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -98,7 +104,13 @@ def run(args: argparse.Namespace) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     with suppress(KeyboardInterrupt), run_folder() as folder:
-        page = make_page(args.config, args.weights, args.device, folder)
+        page = make_page(
+            args.config,
+            args.weights,
+            args.device,
+            folder,
+            args.allow_other_settings,
+        )
         from mmdit.web.serving import serve
 
         serve(
@@ -118,6 +130,7 @@ def make_page(
     weights: str | None,
     device: str,
     folder: 'RunFolder',
+    allow_other_settings: bool = False,
 ) -> 'gr.Blocks':
     """Return the page of a model, or one that says how to get a model."""
     # Read by Gradio when it is imported.
@@ -138,7 +151,11 @@ def make_page(
     from mmdit.apis import ReferringSegInferencer
 
     model = ReferringSegInferencer(
-        config or QUICKSTART, weights, device, show_progress=False
+        config or QUICKSTART,
+        weights,
+        device,
+        show_progress=False,
+        allow_other_settings=allow_other_settings,
     )
     if model.model.text_encoder is None:
         raise ValueError(

@@ -112,6 +112,9 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / args.config.stem)
+    # Also where a config has hooks of its own alone.
+    hooks = cfg.setdefault('default_hooks', {})
+    hooks.setdefault('settings', dict(type='mmdit.SettingsHook'))
     return cfg
 
 

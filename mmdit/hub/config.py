@@ -13,7 +13,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import Registry
 
-from mmdit.apis.pipeline import find_pipeline
+from mmdit.datasets.pipeline import find_pipeline
 from mmdit.registry import MODELS, TRANSFORMS
 
 FILE = 'config.json'

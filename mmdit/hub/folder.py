@@ -8,7 +8,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmdit.apis.models import load_weights
+from mmdit.checkpoints.settings import KEY, describe_settings
 from mmdit.checkpoints.writing import write_file
+from mmdit.datasets.pipeline import image_steps
 from mmdit.registry import MODELS
 
 from .card import write_card
@@ -61,7 +63,9 @@ def save_pretrained(
             content['model']['text_encoder'], model.text_encoder, folder
         )
     write_config(content, folder)
-    write_file(folder / WEIGHTS, model.state_dict(), None)
+    settings = describe_settings(model, image_steps(cfg))
+    meta = dict(meta={KEY: settings})
+    write_file(folder / WEIGHTS, model.state_dict(), meta)
     write_card(folder, license, tags, base_model, measured)
     return folder
 

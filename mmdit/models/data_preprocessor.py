@@ -59,6 +59,10 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         height, width = size
         self.size = (int(height), int(width))
         self.centred = centred
+        self.bgr_to_rgb = bgr_to_rgb
+        if mean is None:
+            self.register_buffer('mean', None, persistent=False)
+            self.register_buffer('std', None, persistent=False)
 
     def forward(self, data: dict, training: bool = False) -> dict:
         """Return the batch.

@@ -199,6 +199,41 @@ def test_a_checkpoint_of_another_model_is_refused(folder):
         call_tool('tools/test.py', folder, CONFIG, *args)
 
 
+def test_settings_without_parameters_are_compared(folder):
+    """E-DIT takes the weights of L-DIT: same keys, same shapes."""
+    other = 'model.backbone.text_injector.type=EndToEndProjection'
+    for script, options in (
+        ('tools/test.py', [folder / 'first/iter_4.pth']),
+        ('tools/train.py', []),
+    ):
+        command = [sys.executable, ROOT / script, CONFIG, *options]
+        command += ['--work-dir', 'compared', '--cfg-options', *SMALL, other]
+        command += ['train_cfg.max_iters=1', 'load_from=first/iter_4.pth']
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, 'PYTHONPATH': str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 1
+        assert (
+            "model.backbone.text_injector.type: 'LayerwiseProjection' in the "
+            "checkpoint, 'EndToEndProjection' in the config"
+        ) in result.stderr
+    command[1:3] = [
+        ROOT / 'tools/test.py',
+        CONFIG,
+        folder / 'first/iter_4.pth',
+    ]
+    command.insert(4, '--allow-other-settings')
+    assert 'mIoU' in run(command, folder)
+    start = ['load_from=first/iter_4.pth', 'model.decode_head.num_heads=2']
+    train(folder, 'started', *start, steps=1)
+    (log,) = (folder / 'started').glob('*/*.log')
+    assert log.read_text().count('decode_head.num_heads: 4 in the') == 1
+
+
 @pytest.fixture(scope='module')
 def mini(refer_mini, tmp_path_factory):
     """A copy of the real items that small models can add files to."""

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmdit.checkpoints.files import read_checkpoint
+from mmdit.apis.models import load_weights
 from mmdit.datasets.transforms.prompts import PADDING, SamplePrompts
 from mmdit.registry import METRICS, MODELS
 
@@ -107,7 +107,7 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     init_default_scope(cfg.get('default_scope', 'mmdit'))
     model = MODELS.build(cfg.model).to(get_device()).eval()
-    model.load_state_dict(read_checkpoint(args.checkpoint)['state_dict'])
+    load_weights(model, cfg, args.checkpoint)
     loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)
     metrics = []
     for _ in range(args.clicks + 1):

@@ -57,12 +57,23 @@ def parse_args() -> argparse.Namespace:
         help='run what was written beside the model, print the largest '
         f'differences, and fail if one exceeds {TOLERANCE:g}',
     )
+    parser.add_argument(
+        '--allow-other-settings',
+        action='store_true',
+        help='only warn where the checkpoint was trained with other settings '
+        'than the config has',
+    )
     return parser.parse_args()
 
 
 def export(args: argparse.Namespace) -> bool:
     """Write, report, and compare; return whether all is equal."""
-    inferencer = ReferringSegInferencer(args.config, args.checkpoint, 'cpu')
+    inferencer = ReferringSegInferencer(
+        args.config,
+        args.checkpoint,
+        'cpu',
+        allow_other_settings=args.allow_other_settings,
+    )
     model = inferencer.model
     paths = export_model(
         model, inferencer.cfg, args.out, args.format, args.opset

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.hf_config import make_hf_config
+from mmdit.checkpoints.settings import KEY, recorded_settings
 from mmdit.checkpoints.sources import SOURCES, from_mmdit, to_mmdit
 from mmdit.checkpoints.writing import (
     check_destination,
@@ -82,6 +83,7 @@ def write(
     target: str,
     source: str,
     state_dict: dict[str, Tensor],
+    settings: dict,
 ) -> None:
     """Write ``state_dict`` to DST the way its target's users read it."""
     dst = Path(args.dst)
@@ -95,8 +97,10 @@ def write(
         )
     # Meta and transformers read bare state dicts.
     bare = target in ('sam', 'hf-sam')
-    meta = dict(meta={ORIGIN: source})
-    write_file(dst, state_dict, None if bare else meta)
+    meta: dict = {ORIGIN: source}
+    if settings:
+        meta[KEY] = settings
+    write_file(dst, state_dict, None if bare else dict(meta=meta))
 
 
 def convert(args: argparse.Namespace) -> None:
@@ -114,7 +118,8 @@ def convert(args: argparse.Namespace) -> None:
         lines += renamed.describe_dropped()
     for line in lines:
         print(line)
-    write(args, target, source, renamed.state_dict)
+    settings = recorded_settings(checkpoint)
+    write(args, target, source, renamed.state_dict, settings)
     print(
         f'{args.dst}: {SOURCES[target].title}, '
         f'{len(renamed.state_dict)} tensors'

@@ -122,6 +122,7 @@ class SAMViT(BaseModule):
             )
         self.embed_dims = embed_dims
         self.patch_size = patch_size
+        self.attention = attention
         self.with_cp = with_cp
         self.out_indices = _resolve_indices(out_indices, depth)
 

@@ -95,6 +95,7 @@ class SAMMaskHead(BaseModule):
                 'torchvision)'
             ) from error
         self.embed_dims = embed_dims
+        self.num_heads = num_heads
         self.threshold = threshold
         self.align_corners = align_corners
         self.train_points = train_points

@@ -94,6 +94,7 @@ class LayerwiseCrossAttention(ProjectionInjector):
         num_heads: int = 8,
     ) -> None:
         super().__init__(embed_dims, depth, text_dims, dropout, zero_init)
+        self.num_heads = num_heads
         self.attentions = nn.ModuleList(
             CrossAttention(embed_dims, inner_dims, num_heads)
             for _ in range(depth - 1)
@@ -177,6 +178,7 @@ class LayerwiseCrossAttentionFFN(TextInjector):
         mlp_dims: int = 2048,
     ) -> None:
         super().__init__(embed_dims, depth, text_dims)
+        self.num_heads = num_heads
         self.layers = nn.ModuleList(
             DecoderLayer(embed_dims, inner_dims, num_heads, mlp_dims, dropout)
             for _ in range(depth)

@@ -3,6 +3,7 @@
 Shapes: B expressions, L = max_tokens, D width of BERT.
 """
 
+import hashlib
 import logging
 import re
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from mmdit.registry import MODELS
 
+# Settings of BERT that leave no trace in its weights.
+WITHOUT_SHAPE = ('num_attention_heads', 'hidden_act', 'layer_norm_eps')
 # Parts of published BERT files that a text encoder does not have.
 UNUSED_PREFIXES = ('cls.', 'pooler.', 'bert.pooler.')
 _LAYER = re.compile(r'(?:^|\.)encoder\.layer\.(\d+)\.')
@@ -135,6 +138,16 @@ class BertTextEncoder(BaseModule):
                 f'unexpected {sorted(unexpected)}'
             )
         self.bert.load_state_dict(loaded.state_dict())
+
+    def extra_settings(self) -> dict[str, Any]:
+        """Return what changes numbers and is no argument of its own."""
+        ids = self.tokenizer.get_vocab()
+        words = '\n'.join(sorted(ids, key=ids.__getitem__))
+        config = self.bert.config
+        return dict(
+            {key: getattr(config, key) for key in WITHOUT_SHAPE},
+            vocabulary=hashlib.sha256(words.encode()).hexdigest()[:16],
+        )
 
     def train(self, mode: bool = True) -> 'BertTextEncoder':
         """Keep a frozen BERT in eval mode."""

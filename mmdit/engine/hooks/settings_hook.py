@@ -1,0 +1,64 @@
+"""Settings of a model that travel with its weights."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmdit.checkpoints.settings import (
+    KEY,
+    compare_settings,
+    describe_settings,
+    recorded_settings,
+)
+from mmdit.datasets.pipeline import image_steps
+from mmdit.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SettingsHook(Hook):
+    """Record the model's settings in checkpoints, and compare on loading.
+
+    A test with weights that were trained in other settings is an error, and
+    so is training from them with another injector; training with any other
+    difference warns. ``allow_other_settings=True`` of the config warns only.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[str, Any] = {}
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the record to ``meta``."""
+        checkpoint['meta'][KEY] = _describe(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the record until the weights turn out to fit."""
+        self._loaded = recorded_settings(checkpoint)
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare before training starts or goes on."""
+        self._compare(runner, trains_on=True)
+
+    def before_val(self, runner: Runner) -> None:
+        """Compare, unless training has done so."""
+        self._compare(runner, trains_on=False)
+
+    before_test = before_val
+
+    def _compare(self, runner: Runner, trains_on: bool) -> None:
+        recorded, self._loaded = self._loaded, {}
+        if recorded:
+            compare_settings(
+                recorded,
+                _describe(runner),
+                trains_on=trains_on,
+                allowed=runner.cfg.get('allow_other_settings', False),
+            )
+
+
+def _describe(runner: Runner) -> dict[str, Any]:
+    """Describe the model of a Runner, and its test pipeline."""
+    model = runner.model
+    model = model.module if is_model_wrapper(model) else model
+    return describe_settings(model, image_steps(runner.cfg))
