@@ -105,13 +105,14 @@ def check_content(name: str, path: Path) -> None:
         start = file.read(200)
     if start.startswith(_LFS):
         raise ValueError(
-            f'{name} is a pointer of git-LFS, not the file itself; run git '
-            'lfs pull in its repository, or give the address of its download'
+            f'{name} cannot be read: it is a pointer of git-LFS, not the file '
+            'itself; run git lfs pull in its repository, or give the address '
+            'of its download'
         )
     if start.lstrip(b'\xef\xbb\xbf \t\r\n').lower().startswith(_HTML):
         raise ValueError(
-            f'{name} is a web page, not the file itself; give the address of '
-            'its download, which may ask for a login'
+            f'{name} cannot be read: it is a web page, not the file itself; '
+            'give the address of its download, which may ask for a login'
         )
 
 

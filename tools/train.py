@@ -2,12 +2,11 @@
 
 import argparse
 
-from mmengine.runner import Runner
-
 from mmdit.engine.amp import AMP_DTYPES, use_amp
 from mmdit.engine.command_line import RunParser, read_config
 from mmdit.engine.distributed import launcher_rank, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
+from mmdit.engine.stopping import train
 from mmdit.engine.work_dir import claim_work_dir, lock_work_dir
 
 
@@ -63,7 +62,7 @@ def main() -> None:
             raise SystemExit(str(error)) from error
     prepare_launcher(cfg)
     use_safe_loading()
-    Runner.from_cfg(cfg).train()
+    train(cfg)
 
 
 if __name__ == '__main__':

@@ -29,6 +29,8 @@ default_hooks = dict(
         save_best='mIoU',
     ),
     settings=dict(type='SettingsHook'),
+    health=dict(type='HealthHook'),
+    signals=dict(type='SignalHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='ReferVisualizationHook'),
 )

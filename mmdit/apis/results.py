@@ -33,6 +33,9 @@ def make_prediction(
         ``box``, the first column and row and the last column and row of the
         mask, or None if it is empty;
         ``score``, the mean probability of the mask's pixels, 0 if it is empty.
+
+    Raises:
+        ValueError: The probabilities are not numbers.
     """
     if not np.isfinite(probabilities.sum(dtype=float)):
         raise ValueError(

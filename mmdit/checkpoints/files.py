@@ -117,7 +117,8 @@ def _read_shards(index: Path) -> dict[str, Tensor]:
                 f'{index} names the file {name!r}, which is not beside it; '
                 'download every shard'
             )
-        state_dict |= _with_state_dict(_read_file(shard), name)['state_dict']
+        part = _read_file(shard)
+        state_dict |= part.get('state_dict', part)
     absent = [key for key in weight_map if key not in state_dict]
     if absent:
         raise ValueError(

@@ -14,7 +14,7 @@ from .dit import drop_text_layers
 from .files import read_checkpoint
 from .settings import compare_settings, describe_settings, recorded_settings
 from .sources import SOURCES, to_mmdit
-from .strict import find_mismatches
+from .strict import check_finite, find_mismatches
 
 # What the paper adds to SAM: it starts from its own initialisation.
 ADDED_PREFIXES = (
@@ -66,6 +66,7 @@ class SAMPretrained:
                 '(tools/model_converters/convert_checkpoint.py can take them '
                 'out):\n  ' + '\n  '.join(lines)
             )
+        check_finite(given)
         compare_settings(
             recorded_settings(checkpoint),
             describe_settings(module),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -48,6 +49,22 @@ def find_mismatches(
     return lines
 
 
+def check_finite(state_dict: Mapping[str, Tensor]) -> None:
+    """Raise at the first tensor with NaN or infinity.
+
+    A model with such weights would find nothing, in silence.
+    """
+    for key, value in state_dict.items():
+        if value.is_meta or torch.isfinite(value).all():
+            continue
+        wrong = int((~torch.isfinite(value)).sum())
+        raise ValueError(
+            f'{key} of the checkpoint holds NaN or infinity ({wrong} of '
+            f'{value.numel()} values): its training went wrong; take an '
+            'earlier checkpoint'
+        )
+
+
 def adapt_state_dict(
     module: nn.Module, state_dict: dict, prefix: str, *_: Any
 ) -> None:
@@ -84,7 +101,8 @@ def check_state_dict(
     To be registered with ``register_load_state_dict_pre_hook``; MMEngine's
     own loading calls it too.
     """
-    lines = find_mismatches(module.state_dict(), _below(prefix, state_dict))
+    given = _below(prefix, state_dict)
+    lines = find_mismatches(module.state_dict(), given)
     if lines:
         raise ValueError(
             f'the checkpoint does not fit this {type(module).__name__}; load '
@@ -94,6 +112,7 @@ def check_state_dict(
             "init_cfg=dict(type='mmdit.SAMPretrained', checkpoint=...) "
             'instead of load_from:\n  ' + '\n  '.join(lines)
         )
+    check_finite(given)
 
 
 def _below(prefix: str, state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

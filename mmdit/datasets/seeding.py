@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Sampler, get_worker_info
 
 from mmdit.registry import FUNCTIONS
 
+from .workers import outlive_signals
+
 # Seeds of the item that is being loaded, if its place in the run is known.
 _item_seeds: tuple[int, ...] | None = None
 
@@ -75,6 +77,7 @@ def seed_worker(
     seed_all(process_seeds())
     if disable_subprocess_warning and worker_id != 0:
         warnings.simplefilter('ignore')
+    outlive_signals()
 
 
 class _Place(int):

@@ -91,7 +91,7 @@ def _launch(script: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
     own.add_argument('--gpus')
     _, rest = own.parse_known_args(arguments)
     command = [
-        *(sys.executable, '-m', 'torch.distributed.run'),
+        *(sys.executable, '-m', 'mmdit.engine.launcher'),
         f'--nproc_per_node={gpus}',
         f'--nnodes={os.environ.get("NNODES", "1")}',
         f'--node_rank={os.environ.get("NODE_RANK", "0")}',

@@ -123,7 +123,7 @@ class ReferIoUMetric(BaseMetric):
         rows = [_named_row(sample) for sample in data_samples]
         counts = [_count_pixels(sample) for sample in data_samples]
         # One transfer for the whole batch: each one waits for the device.
-        for row, (both, predicted, true, other) in zip(
+        for row, (both, predicted, true, other, undefined) in zip(
             rows, torch.stack(counts).tolist(), strict=True
         ):
             if other:
@@ -131,6 +131,14 @@ class ReferIoUMetric(BaseMetric):
                     f'masks of sample_idx {row["sample_idx"]} hold {other} '
                     'values other than 0 and 1; pred_sem_seg must be '
                     'thresholded, gt_sem_seg comes from LoadReferMask'
+                )
+            if undefined:
+                raise ValueError(
+                    f'the prediction of {row["expression"]!r} on '
+                    f'{row["img_path"]} (sample_idx {row["sample_idx"]}) is '
+                    f'not a number (NaN) at {undefined} pixels: the weights '
+                    'are damaged, or too large for the precision that the '
+                    'model runs in'
                 )
             if predicted < self.min_pixels:
                 both = predicted = 0
@@ -263,8 +271,8 @@ def _count_pixels(sample: dict) -> Tensor:
     """Count pixels.
 
     Returns:
-        (4,) int64: the intersection, the prediction, the truth, and values
-        that are not 0 or 1.
+        (5,) int64: the intersection, the prediction, the truth, values that
+        are not 0 or 1, and probabilities that are not numbers.
     """
     prediction = sample['pred_sem_seg']['data']
     truth = sample['gt_sem_seg']['data'].to(prediction.device)
@@ -281,8 +289,11 @@ def _count_pixels(sample: dict) -> Tensor:
         )
     marked, wanted = prediction != 0, truth != 0
     other = (marked & (prediction != 1)).sum() + (wanted & (truth != 1)).sum()
+    undefined = torch.zeros_like(other)
+    if 'seg_logits' in sample:
+        undefined = (~sample['seg_logits']['data'].isfinite()).sum()
     return torch.stack(
-        [(marked & wanted).sum(), marked.sum(), wanted.sum(), other]
+        [(marked & wanted).sum(), marked.sum(), wanted.sum(), other, undefined]
     )
 
 

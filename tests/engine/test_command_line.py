@@ -68,6 +68,6 @@ def test_gpus_start_torchrun_with_the_other_arguments(parse, monkeypatch):
         parse(*rest[:3], '--gpus', '4', *rest[3:])
     (command,) = replaced.value.args
     start = command.index('tool.py')
-    assert command[:2] == ['-m', 'torch.distributed.run']
+    assert command[:2] == ['-m', 'mmdit.engine.launcher']
     assert {'--nproc_per_node=4', '--master_port=29123'} < set(command[:start])
     assert command[start + 1 :] == [*rest, '--launcher', 'pytorch']

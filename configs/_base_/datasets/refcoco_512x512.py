@@ -40,6 +40,7 @@ val_dataloader = dict(
     num_workers=4,
     persistent_workers=True,
     collate_fn=dict(type='mmdit.one_storage_collate'),
+    worker_init_fn=dict(type='mmdit.seed_worker'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **dataset, split='val', test_mode=True, pipeline=test_pipeline

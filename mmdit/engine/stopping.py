@@ -1,0 +1,35 @@
+"""How a training run ends when it does not end by itself."""
+
+import errno
+import sys
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from .hooks.health_hook import last_checkpoint
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def train(cfg: Config) -> None:
+    """Train; what goes wrong in the world outside ends in one sentence.
+
+    The exit status is 1 then, and 128 + number after a signal.
+    """
+    runner = Runner.from_cfg(cfg)
+    try:
+        runner.train()
+    except FloatingPointError:
+        sys.exit(1)  # HealthHook has said why
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        sys.exit(
+            f'error: {runner.work_dir} takes no more ({error.strerror}): '
+            'training stops. The last good checkpoint is '
+            f'{last_checkpoint(runner)}; make room, and go on from it with '
+            '--resume'
+        )
+
+
+__all__ = ['train']
