@@ -3,12 +3,11 @@
 import argparse
 from pathlib import Path
 
-from mmengine.runner import Runner
-
 from mmdit.downloads import is_url
 from mmdit.engine.command_line import RunParser, read_config
 from mmdit.engine.distributed import prepare_launcher
 from mmdit.engine.loading import use_safe_loading
+from mmdit.engine.testing import ScoringRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -78,7 +77,7 @@ def main() -> None:
         )
     prepare_launcher(cfg)
     use_safe_loading()
-    Runner.from_cfg(cfg).test()
+    ScoringRunner.from_cfg(cfg).test()
 
 
 if __name__ == '__main__':

@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Build the Runner from the config and train."""
     args = parse_args()
-    cfg = read_config(args)
+    cfg = read_config(args, trains=True)
     if args.amp or args.amp_dtype:
         try:
             use_amp(cfg, args.amp_dtype)

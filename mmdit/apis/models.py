@@ -21,6 +21,7 @@ from mmdit.checkpoints.settings import (
 )
 from mmdit.checkpoints.work_dir import find_checkpoint
 from mmdit.datasets.pipeline import image_steps
+from mmdit.models.text_encoders.saving import use_saved_text_encoder
 from mmdit.resources import find_resource, resolve_config
 
 
@@ -64,6 +65,7 @@ def load_config(
         path = resolve_config(model)
         weights = _listed_weights(path.stem)
     cfg = Config.fromfile(path)
+    use_saved_text_encoder(cfg, path.parent)
     return cfg, weights or cfg.get('load_from')
 
 

@@ -32,7 +32,9 @@ NOT_COMPARED = {
         ('attention_backend', 'non_blocking', 'with_cp'),
         'changes speed or memory only',
     ),
-    **dict.fromkeys(('init_cfg', 'pretrained'), 'a place, not a value'),
+    **dict.fromkeys(
+        ('init_cfg', 'pretrained', 'vocab_file'), 'a place, not a value'
+    ),
     'threshold': 'chosen anew for each use',
 }
 SHOWN = 200

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from mmengine.config import Config, DictAction
 
+from mmdit.models.text_encoders.saving import use_saved_text_encoder
 from mmdit.resources import resolve_config
 
 
@@ -102,9 +103,10 @@ def _launch(script: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
     os.execv(sys.executable, command)
 
 
-def read_config(args: argparse.Namespace) -> Config:
+def read_config(args: argparse.Namespace, trains: bool = False) -> Config:
     """Read the config and what the arguments say otherwise."""
     cfg = Config.fromfile(args.config)
+    use_saved_text_encoder(cfg, args.config.parent, trains)
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)

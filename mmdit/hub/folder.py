@@ -11,6 +11,7 @@ from mmdit.apis.models import load_weights
 from mmdit.checkpoints.settings import KEY, describe_settings
 from mmdit.checkpoints.writing import write_file
 from mmdit.datasets.pipeline import image_steps
+from mmdit.models.text_encoders.saving import TEXT_ENCODER
 from mmdit.registry import MODELS
 
 from .card import write_card
@@ -18,7 +19,6 @@ from .checking import check_model
 from .config import FILE, make_config, read_config, write_config
 
 WEIGHTS = 'model.safetensors'
-TEXT_ENCODER = 'text_encoder'
 _SHOWN = 100
 
 
@@ -138,8 +138,7 @@ def _save_text_encoder(config: dict, encoder: Any, folder: Path) -> dict:
             f'cannot save a text encoder of type {type(encoder).__name__}; '
             'expected a BertTextEncoder'
         )
-    encoder.bert.config.save_pretrained(folder / TEXT_ENCODER)
-    encoder.tokenizer.save_pretrained(folder / TEXT_ENCODER)
+    encoder.save_parts(folder / TEXT_ENCODER)
     kept = {
         key: value
         for key, value in config.items()

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from mmdit.models.text_encoders.saving import TEXT_ENCODER
+
 from .card import FILE as CARD
 from .client import hub_library
 from .config import FILE
-from .folder import TEXT_ENCODER, WEIGHTS, load_folder
+from .folder import WEIGHTS, load_folder
 
 # Whatever else lies in a folder stays where it is.
 PATTERNS = [CARD, FILE, WEIGHTS, f'{TEXT_ENCODER}/*.json', '*/vocab.txt']

@@ -234,6 +234,38 @@ def test_settings_without_parameters_are_compared(folder):
     assert log.read_text().count('decode_head.num_heads: 4 in the') == 1
 
 
+def test_a_trained_folder_works_from_anywhere(folder, tmp_path, monkeypatch):
+    from mmdit.apis import ReferringSegInferencer
+
+    moved = tmp_path / 'moved'
+    shutil.copytree(folder / 'first', moved)
+    config = moved / CONFIG.name
+    before = config.read_bytes()
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    (image,) = (
+        list(folder.rglob('*.png'))[:1] or list(folder.rglob('*.jpg'))[:1]
+    )
+    monkeypatch.chdir(elsewhere)
+    for model in (moved, config):
+        weights = None if model == moved else moved / 'iter_4.pth'
+        result = ReferringSegInferencer(str(model), weights, 'cpu')(
+            str(image), 'the red star'
+        )
+        assert len(result['predictions']) == 1
+    data = folder / 'data/synthref'
+    printed = run(
+        [sys.executable, ROOT / 'tools/test.py', config]
+        + [moved / 'iter_4.pth', '--work-dir', moved, '--cfg-options']
+        + [f'test_dataloader.dataset.data_root={data}']
+        + ['model.decode_head.threshold=0.6'],
+        elsewhere,
+    )
+    assert 'mIoU' in printed
+    # What the test overrides is none of the training's.
+    assert config.read_bytes() == before
+
+
 @pytest.fixture(scope='module')
 def mini(refer_mini, tmp_path_factory):
     """A copy of the real items that small models can add files to."""

@@ -1,7 +1,9 @@
 """Settings of a model that travel with its weights."""
 
+from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -13,6 +15,7 @@ from mmdit.checkpoints.settings import (
     recorded_settings,
 )
 from mmdit.datasets.pipeline import image_steps
+from mmdit.models.text_encoders.saving import save_text_encoder
 from mmdit.registry import HOOKS
 
 
@@ -23,6 +26,7 @@ class SettingsHook(Hook):
     A test with weights that were trained in other settings is an error, and
     so is training from them with another injector; training with any other
     difference warns. ``allow_other_settings=True`` of the config warns only.
+    What a text encoder reads is kept in the work dir.
     """
 
     def __init__(self) -> None:
@@ -39,6 +43,9 @@ class SettingsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compare before training starts or goes on."""
         self._compare(runner, trains_on=True)
+        if is_main_process():
+            encoder = getattr(_unwrap(runner), 'text_encoder', None)
+            save_text_encoder(encoder, Path(runner.work_dir))
 
     def before_val(self, runner: Runner) -> None:
         """Compare, unless training has done so."""
@@ -59,6 +66,10 @@ class SettingsHook(Hook):
 
 def _describe(runner: Runner) -> dict[str, Any]:
     """Describe the model of a Runner, and its test pipeline."""
+    return describe_settings(_unwrap(runner), image_steps(runner.cfg))
+
+
+def _unwrap(runner: Runner) -> Any:
+    """Return the model itself."""
     model = runner.model
-    model = model.module if is_model_wrapper(model) else model
-    return describe_settings(model, image_steps(runner.cfg))
+    return model.module if is_model_wrapper(model) else model

@@ -81,6 +81,7 @@ class BertTextEncoder(BaseModule):
                 f'vocab_file={vocab_file!r} and config={config!r}'
             )
         self.pretrained = pretrained
+        self.vocab_file = vocab_file
         self.max_tokens = max_tokens
         self.mask_padding = mask_padding
         self.frozen = frozen
@@ -138,6 +139,11 @@ class BertTextEncoder(BaseModule):
                 f'unexpected {sorted(unexpected)}'
             )
         self.bert.load_state_dict(loaded.state_dict())
+
+    def save_parts(self, folder: Path) -> None:
+        """Write the config of BERT and the tokenizer, without weights."""
+        self.bert.config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def extra_settings(self) -> dict[str, Any]:
         """Return what changes numbers and is no argument of its own."""

@@ -1,0 +1,53 @@
+"""What a text encoder reads besides weights, kept in the folder of a run."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+TEXT_ENCODER = 'text_encoder'
+VOCAB = 'vocab.txt'
+
+
+def save_text_encoder(encoder: Any, folder: Path) -> None:
+    """Write config and tokenizer of a text encoder below ``folder``.
+
+    Args:
+        encoder: A :class:`BertTextEncoder`; others, and None, keep nothing.
+        folder: Of a training run.
+    """
+    if not hasattr(encoder, 'save_parts'):
+        return
+    inner = folder / TEXT_ENCODER
+    encoder.save_parts(inner)
+    own = inner / VOCAB
+    if encoder.vocab_file and Path(encoder.vocab_file).resolve() != (
+        own.resolve()
+    ):
+        shutil.copyfile(encoder.vocab_file, own)
+
+
+def use_saved_text_encoder(
+    cfg: Any, folder: Path, trains: bool = False
+) -> None:
+    """Let a config find what :func:`save_text_encoder` has written beside it.
+
+    Paths of the config are relative to where training was started, or of
+    another machine.
+
+    Args:
+        cfg: The config, changed in place.
+        folder: Where it is.
+        trains: Training may need the weights of ``pretrained``, which are not
+            kept.
+    """
+    encoder = (cfg.get('model') or {}).get('text_encoder') or {}
+    inner = folder.absolute() / TEXT_ENCODER
+    if encoder.get('vocab_file') and (inner / VOCAB).is_file():
+        encoder['vocab_file'] = str(inner / VOCAB)
+        return
+    has_config = (inner / 'config.json').is_file()
+    if encoder.get('pretrained') and has_config and not trains:
+        encoder['pretrained'] = str(inner)
+
+
+__all__ = ['TEXT_ENCODER', 'save_text_encoder', 'use_saved_text_encoder']
