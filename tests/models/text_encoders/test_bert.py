@@ -119,7 +119,7 @@ class Stranger:
         ),
         (lambda path: torch.save(dict(a=Stranger()), path), 'posix.system'),
         (lambda path: path.write_bytes(b'PK'), 'cannot be read'),
-        (lambda path: path.unlink(missing_ok=True), 'holds no model.safe'),
+        (lambda path: path.unlink(missing_ok=True), 'no model.safetensors'),
     ],
 )
 def test_bad_weights_are_named_in_words_of_our_own(
