@@ -60,12 +60,10 @@ class ReferringSegInferencer(BaseInferencer):
             ``docs/checkpoints.md``. By default that of the folder, what the
             model zoo lists or ``load_from`` of the config; if there is none
             of them, that is an error.
-        device: Such as 'cpu' or 'cuda:0'; 'auto' takes an accelerator if there
-            is one.
+        device: Such as 'cpu' or 'cuda:0'; 'auto' takes an accelerator, if any.
         show_progress: Show a progress bar where there are several batches.
         max_pixels: The largest image to accept, in pixels.
-        allow_other_settings: Only warn where the weights were trained in a
-            model of other settings.
+        allow_other_settings: Warn only where those of the weights differ.
     """
 
     forward_kwargs = {'return_logits'}
