@@ -8,11 +8,13 @@ import io
 import os
 import runpy
 import sys
+from collections import OrderedDict
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from unittest import mock
 
 from mmengine.runner import CheckpointLoader
+from mmengine.utils import ManagerMixin
 from pytest import MonkeyPatch
 
 from mmdit.cli.main import main
@@ -34,6 +36,13 @@ def call_mmdit(folder, *args):
     return printed.getvalue()
 
 
+def managers(cls):
+    """Yield MMEngine's classes of which a process keeps instances by name."""
+    for manager in cls.__subclasses__():
+        yield manager
+        yield from managers(manager)
+
+
 @contextmanager
 def command_line(folder, *argv):
     """Give a command a folder and arguments; leave no traces of it."""
@@ -48,6 +57,8 @@ def command_line(folder, *argv):
         # What the tools register: they read no pickles.
         schemes = dict(CheckpointLoader._schemes)
         patch.setattr(CheckpointLoader, '_schemes', schemes)
+        for manager in managers(ManagerMixin):
+            patch.setattr(manager, '_instance_dict', OrderedDict())
         try:
             yield printed
         except SystemExit as stop:
