@@ -56,8 +56,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_run(self, runner: Runner) -> None:
         """Choose the checkpoint to start from, and take the work dir."""
-        if not isinstance(runner._train_loop, BaseLoop):
-            return  # a test
+        if not isinstance(runner._train_loop, BaseLoop) or runner.iter:
+            return  # a test, or scoring what was just trained
         chosen: list = [None]
         if is_main_process():
             chosen = [self._choose_start(runner)]
