@@ -1,5 +1,6 @@
 """One verdict of loader, checker and converter on every odd data set."""
 
+import gc
 import importlib.util
 import json
 import logging
@@ -26,6 +27,14 @@ WHOLE_FILES = (
     'deep instances',
     'instances of lists',
 )
+
+
+@pytest.fixture(autouse=True, scope='module')
+def few_objects_to_collect():
+    """Each data set collects garbage, which torch's modules make slow."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 class InThisProcess:
