@@ -85,9 +85,10 @@ def make_page(folder: Path) -> Target:
 
 
 def _clicked(given: Any) -> Any:
-    """Return the point of a click on the canvas."""
-    if not given:
+    """Return the point of a click on the canvas, in whole pixels there."""
+    try:
+        x, y, label = (min(int(value), 2**31) for value in given)
+    except (OverflowError, TypeError, ValueError):
         return None
-    x, y, label = given
     scale = canvas_scale((_HEIGHT, _WIDTH))
     return x / scale, y / scale, label

@@ -285,3 +285,9 @@ def test_real_items_load(refer_mini, kwargs):
         assert mask.shape == item['img'].shape[:2]
         # COCO's area is that of the polygon, which cuts through pixels
         assert mask.sum() == pytest.approx(area[item['ann_id']], rel=0.04)
+
+
+def test_an_image_with_a_long_name_says_whose_it_is():
+    item = dict(img_path='字' * 300, source='rows.jsonl, line 7')
+    with pytest.raises(ValueError, match=r'rows.jsonl, line 7 cannot be read'):
+        LoadReferImage().transform(item)
