@@ -56,10 +56,10 @@ class ReferringSegInferencer(BaseInferencer):
     Args:
         model: Path of a config, a folder that ``tools/train.py`` wrote, a name
             of the model zoo (a config's, without ``.py``) or a ``Config``.
+            None: what ``weights`` of SAM or the DIT authors tell.
         weights: File, directory or URL of a checkpoint of any kind in
             ``docs/checkpoints.md``. By default that of the folder, what the
-            model zoo lists or ``load_from`` of the config; if there is none
-            of them, that is an error.
+            model zoo lists or ``load_from``; none is an error.
         device: Such as 'cpu' or 'cuda:0'; 'auto' takes an accelerator, if any.
         show_progress: Show a progress bar where there are several batches.
         max_pixels: The largest image to accept, in pixels.
@@ -70,7 +70,7 @@ class ReferringSegInferencer(BaseInferencer):
 
     def __init__(
         self,
-        model: str | Path | dict | Config,
+        model: str | Path | dict | Config | None = None,
         weights: str | Path | None = None,
         device: str | None = 'auto',
         show_progress: bool = True,
@@ -78,10 +78,10 @@ class ReferringSegInferencer(BaseInferencer):
         allow_other_settings: bool = False,
     ) -> None:
         self._allow_other_settings = allow_other_settings
-        cfg, known = load_config(model)
+        cfg, place = load_config(model, weights)
         super().__init__(
             cfg,
-            str(weights) if weights is not None else known,
+            place,
             choose_device(device),
             cfg.get('default_scope', 'mmdit'),
             show_progress,

@@ -4,6 +4,7 @@ Nothing is taken from checkpoints but tensors: the config that MMEngine writes
 into them is code, which reading it would run.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import mmengine
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 
 from mmdit.checkpoints.files import read_checkpoint
+from mmdit.checkpoints.recognize import make_config
 from mmdit.checkpoints.settings import (
     compare_settings,
     describe_settings,
@@ -26,12 +29,13 @@ from mmdit.resources import find_resource, resolve_config
 
 
 def load_config(
-    model: str | Path | dict | Config,
+    model: str | Path | dict | Config | None,
+    weights: str | Path | None = None,
 ) -> tuple[Config, str | None]:
     """Find the config of a model and, where it is known, its weights.
 
     Args:
-        model: One of
+        model: None for a config that follows from ``weights``, or one of
 
             - the path of a config;
             - a folder that ``tools/train.py`` wrote: its config, and its last
@@ -40,10 +44,51 @@ def load_config(
             - a name of the model zoo, which is that of its config without
               ``.py``; weights where the zoo lists them;
             - a config.
+        weights: Checkpoint to take instead of what the model comes with.
 
     Returns:
         The config, and the place of the weights or None.
     """
+    given = None if weights is None else str(weights)
+    if model is None:
+        if given is None:
+            raise ValueError('neither a model nor weights; give one of them')
+        if Path(given).is_dir() and not _is_of_transformers(Path(given)):
+            return _find_config(given)
+        return config_of_weights(given), given
+    cfg, known = _find_config(model)
+    return cfg, given or known
+
+
+def config_of_weights(
+    weights: str, injector: str | None = None, text_encoder: str | None = None
+) -> Config:
+    """Return the config of weights of a published kind, and log what it is.
+
+    Args:
+        weights: File, directory or URL of Meta's SAM, transformers' SamModel
+            or the DIT authors' models.
+        injector: As of :func:`mmdit.checkpoints.recognize.make_config`.
+        text_encoder: Directory or hub name of BERT's config and vocabulary,
+            by default 'bert-base-uncased'.
+    """
+    state_dict = read_checkpoint(weights, 'meta')['state_dict']
+    cfg, line = make_config(state_dict, injector)
+    print_log(f'{weights}: {line}', logger='current')
+    if text_encoder is not None:
+        if cfg.model.get('text_encoder') is None:
+            raise ValueError(
+                f'text encoder {text_encoder!r} has no effect: {weights} '
+                'reads no text; leave it out'
+            )
+        cfg.model.text_encoder.pretrained = text_encoder
+    return cfg
+
+
+def _find_config(
+    model: str | Path | dict | Config,
+) -> tuple[Config, str | None]:
+    """Find config and weights of what :func:`load_config` lists."""
     if isinstance(model, (dict, Config)):
         cfg = model if isinstance(model, Config) else Config(dict(model))
         return cfg, cfg.get('load_from')
@@ -104,6 +149,14 @@ def load_weights(
             'checkpoint, weights=..., or set load_from in the config'
         )
     model.init_weights()
+
+
+def _is_of_transformers(folder: Path) -> bool:
+    """Tell a folder of ``transformers`` from one of this project."""
+    try:
+        return 'model_type' in json.loads((folder / 'config.json').read_text())
+    except (OSError, TypeError, ValueError, RecursionError):
+        return False
 
 
 def choose_device(device: str | None) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from .sources import find_source, strip_module
+
 #: The record's key in ``meta`` of a checkpoint.
 KEY = 'settings'
 #: The same in the metadata of safetensors, which are strings.
@@ -35,7 +37,14 @@ NOT_COMPARED = {
     **dict.fromkeys(
         ('init_cfg', 'pretrained', 'vocab_file'), 'a place, not a value'
     ),
-    'threshold': 'chosen anew for each use',
+    **dict.fromkeys(
+        ('threshold', 'threshold_first'), 'chosen anew for each use'
+    ),
+}
+#: What the DIT authors' files do not say: how their release computes them.
+RELEASE = {
+    'model.text_encoder.num_layers': 1,
+    'model.decode_head.align_corners': True,
 }
 SHOWN = 200
 _NOT_PLAIN = object()
@@ -64,10 +73,13 @@ def describe_settings(
 
 
 def recorded_settings(checkpoint: Mapping) -> dict[str, Any]:
-    """Return what a checkpoint says; nothing, where it is older or foreign."""
+    """Return what a checkpoint says, or implies by whose it is."""
     meta = checkpoint.get('meta')
     record = meta.get(KEY) if isinstance(meta, dict) else None
-    return record if isinstance(record, dict) else {}
+    if isinstance(record, dict):
+        return record
+    keys = strip_module(checkpoint.get('state_dict') or {})
+    return dict(RELEASE) if find_source(keys) == 'dit' else {}
 
 
 def compare_settings(

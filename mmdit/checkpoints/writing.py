@@ -19,17 +19,17 @@ def check_destination(path: Path, target: str, overwrite: bool) -> None:
     """Refuse a path that cannot or must not be written.
 
     Args:
-        path: A file, or for 'hf-sam' also a directory.
+        path: A file, or for 'hf-sam' and 'mmdit' also a directory.
         target: Kind of checkpoint to be written.
         overwrite: Whether an existing file may be replaced.
     """
     if path.suffix not in (*TORCH_SUFFIXES, '.safetensors') and (
-        target != 'hf-sam' or path.suffix
+        target not in ('hf-sam', 'mmdit') or path.suffix
     ):
         raise ValueError(
             f'cannot tell what to write to {path}: expected a name that '
             f'ends with .safetensors or {", ".join(TORCH_SUFFIXES)}, or for '
-            'hf-sam the name of a directory, without a suffix'
+            'mmdit and hf-sam the name of a directory, without a suffix'
         )
     taken = any(path.iterdir()) if path.is_dir() else path.exists()
     if taken and not overwrite:

@@ -37,15 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--model',
-        default=QUICKSTART,
         help='config, name of the model zoo, or folder that tools/train.py '
-        'wrote (default: %(default)s, the model of tools/quickstart.sh)',
+        "wrote (default: what --weights of SAM or of the method's authors "
+        f'tell, else {QUICKSTART}, the model of tools/quickstart.sh)',
     )
     parser.add_argument(
         '--weights',
         help='checkpoint: file, directory or URL (default: the last one of '
         'the folder, or load_from of the config)',
     )
+    add_recognition(parser)
     parser.add_argument(
         '--onnx',
         metavar='DIR',
@@ -96,13 +97,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_recognition(parser: argparse.ArgumentParser) -> None:
+    """Add what says of weights without a config what they do not tell."""
+    parser.add_argument(
+        '--injector',
+        choices=['ldit', 'edit'],
+        help="of the authors' weights, of which both have the same names "
+        '(default: ldit)',
+    )
+    parser.add_argument(
+        '--text-encoder',
+        metavar='DIR',
+        help="BERT's config and vocabulary for the authors' weights: a "
+        'directory, or a name of the Hugging Face hub (default: '
+        'bert-base-uncased)',
+    )
+
+
+def choose_model(
+    model: str | None, weights: str | None, args: argparse.Namespace
+) -> Any:
+    """Return the model to load: as named, as weights tell, or the first."""
+    if model is None and weights is not None:
+        if args.injector is None and args.text_encoder is None:
+            return None
+        from mmdit.apis.models import config_of_weights
+
+        return config_of_weights(weights, args.injector, args.text_encoder)
+    for name in ('injector', 'text_encoder'):
+        if getattr(args, name) is not None:
+            raise ValueError(
+                f'--{name.replace("_", "-")} has no effect on a model that '
+                'has a config; leave one out'
+            )
+    if model is None and not Path(QUICKSTART).is_dir():
+        raise FileNotFoundError(
+            f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, or '
+            'give --model or --weights'
+        )
+    return model or QUICKSTART
+
+
 def _refuse_beside_onnx(args: argparse.Namespace) -> None:
     """Refuse options that an exported model would not heed."""
     for name, given in (
-        ('--model', args.model != QUICKSTART),
+        ('--model', args.model is not None),
         ('--weights', args.weights is not None),
         ('--device', args.device not in ('auto', 'cpu')),
         ('--allow-other-settings', args.allow_other_settings),
+        ('--injector', args.injector is not None),
+        ('--text-encoder', args.text_encoder is not None),
     ):
         if given:
             raise ValueError(
@@ -119,7 +163,7 @@ def _load(args: argparse.Namespace) -> Any:
     from mmdit.apis import ReferringSegInferencer
 
     return ReferringSegInferencer(
-        args.model,
+        choose_model(args.model, args.weights, args),
         args.weights,
         args.device,
         # The lines of the predictions show it.
@@ -142,11 +186,6 @@ def run(args: argparse.Namespace) -> int:
 
     if args.onnx is not None:
         _refuse_beside_onnx(args)
-    elif args.model == QUICKSTART and not Path(QUICKSTART).is_dir():
-        raise FileNotFoundError(
-            f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, or '
-            'give --model and --weights'
-        )
     asked = [e for e in (args.expression, *args.expr) if e is not None]
     images = list_sources(args.image)
     shared, known = share_out(asked, len(images)), set(images)

@@ -41,6 +41,7 @@ def write_card(
     tags: Sequence[str] = (),
     base_model: str | None = None,
     measured: Mapping[str, Sequence[dict]] | None = None,
+    origin: str | None = None,
 ) -> None:
     """Write ``README.md``.
 
@@ -52,6 +53,7 @@ def write_card(
         measured: Result rows of data sets, by their names, as
             ``tools/test.py --out`` writes them. Metrics are computed from
             them; without them the card has none.
+        origin: Whose weights they are and what is known of them, as Markdown.
     """
     measured = measured or {}
     scores = {name: _score(name, rows) for name, rows in measured.items()}
@@ -70,6 +72,8 @@ def write_card(
         eval_results=results or None,
     )
     body = BODY.format(name=folder.name, version=__version__)
+    if origin:
+        body += f'\n## Weights\n\n{origin}\n'
     if results:
         body += _table(scores, measured)
     text = f'---\n{data.to_yaml()}\n---\n{body}'

@@ -31,6 +31,7 @@ def save_pretrained(
     tags: Sequence[str] = (),
     base_model: str | None = None,
     measured: Mapping[str, Sequence[dict]] | None = None,
+    origin: str | None = None,
 ) -> Path:
     """Write a model as a folder that is complete in itself.
 
@@ -46,6 +47,7 @@ def save_pretrained(
         tags: Likewise.
         base_model: Likewise.
         measured: Likewise.
+        origin: Likewise.
 
     Returns:
         The folder.
@@ -66,7 +68,7 @@ def save_pretrained(
     settings = describe_settings(model, image_steps(cfg))
     meta = dict(meta={KEY: settings})
     write_file(folder / WEIGHTS, model.state_dict(), meta)
-    write_card(folder, license, tags, base_model, measured)
+    write_card(folder, license, tags, base_model, measured, origin)
     return folder
 
 

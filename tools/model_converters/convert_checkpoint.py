@@ -8,8 +8,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from mmdit.apis.models import config_of_weights, load_weights
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.hf_config import make_hf_config
 from mmdit.checkpoints.settings import KEY, recorded_settings
@@ -19,8 +21,21 @@ from mmdit.checkpoints.writing import (
     write_file,
     write_hf_directory,
 )
+from mmdit.cli.segment import add_recognition
+from mmdit.hub import save_pretrained
+from mmdit.registry import MODELS
 
 ORIGIN = 'converted_from'
+# What the card of a folder says.
+ORIGINS = {
+    'sam': 'SAM, by Meta AI (Apache-2.0), '
+    'https://github.com/facebookresearch/segment-anything.',
+    'dit': 'In the format of the authors of Deep Instruction Tuning, '
+    'https://github.com/wysnzzzz/DIT. **That repository states no licence**: '
+    'ask its authors before you share or sell what comes of their files. Not '
+    'scored with this code.',
+}
+ORIGINS['hf-sam'] = ORIGINS['sam']
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,9 +44,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('src', help='file, directory (transformers) or URL')
     parser.add_argument(
         'dst',
-        help='.pth or .safetensors file; with --target hf-sam also a directory'
-        ' that SamModel.from_pretrained opens',
+        help='.pth or .safetensors file, or a folder for all that a model '
+        'needs (config, weights, vocabulary, card); with --target hf-sam the '
+        'folder is one that SamModel.from_pretrained opens',
     )
+    add_recognition(parser)
     parser.add_argument(
         '--source',
         default='auto',
@@ -103,6 +120,16 @@ def write(
     write_file(dst, state_dict, None if bare else dict(meta=meta))
 
 
+def write_folder(args: argparse.Namespace, source: str) -> None:
+    """Write a model that can be moved and shared."""
+    cfg = config_of_weights(args.src, args.injector, args.text_encoder)
+    with DefaultScope.overwrite_default_scope('mmdit'):
+        model = MODELS.build(cfg.model)
+    load_weights(model, cfg, args.src)
+    save_pretrained(model, cfg, args.dst, origin=ORIGINS[source])
+    print(f'{args.dst}: a model folder; mmdit segment --model {args.dst}')
+
+
 def convert(args: argparse.Namespace) -> None:
     """Read, rename, write and report."""
     checkpoint = read_checkpoint(args.src)
@@ -113,6 +140,14 @@ def convert(args: argparse.Namespace) -> None:
     source, renamed = to_mmdit(given, args.source)
     print(f'{args.src}: {SOURCES[source].title}, {len(given)} tensors')
     lines = renamed.describe_dropped()
+    if target == 'mmdit' and not Path(args.dst).suffix:
+        write_folder(args, source)
+        return
+    if args.injector or args.text_encoder:
+        raise ValueError(
+            '--injector and --text-encoder are for a folder: give DST without '
+            'a suffix'
+        )
     if target != 'mmdit':
         renamed = from_mmdit(renamed.state_dict, target)
         lines += renamed.describe_dropped()

@@ -104,6 +104,7 @@ class BertTextEncoder(BaseModule):
                     'BERT'
                 )
             bert_config.num_hidden_layers = num_layers
+        self.num_layers = bert_config.num_hidden_layers
         self.bert = BertModel(bert_config, add_pooling_layer=False)
         if frozen:
             self.bert.requires_grad_(False)
@@ -122,7 +123,6 @@ class BertTextEncoder(BaseModule):
         """
         if self.pretrained is None:
             return
-        kept = self.bert.config.num_hidden_layers
         loaded, info = _load_pretrained_weights(
             self.pretrained, self.bert.config
         )
@@ -130,7 +130,7 @@ class BertTextEncoder(BaseModule):
             key
             for key in info['unexpected_keys']
             if not key.startswith(UNUSED_PREFIXES)
-            and not is_layer_beyond(key, kept)
+            and not is_layer_beyond(key, self.num_layers)
         ]
         if info['missing_keys'] or unexpected:
             raise ValueError(
