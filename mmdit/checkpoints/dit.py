@@ -146,8 +146,8 @@ def add_unread(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
     shapes[f'{lang}pooler.dense.weight'] = (width, width)
     shapes[f'{lang}pooler.dense.bias'] = (width,)
     shapes['query_embeddings'] = (1, _QUERIES, width)
-    injected = ('probs', 'tokens', 'cross')
-    injected = tuple(f'visual_encoder.{name}' for name in injected)
+    parts = ('probs', 'tokens', 'cross')
+    injected = tuple(f'visual_encoder.{part}' for part in parts)
     if any(key.startswith(injected) for key in state_dict):
         shapes |= {
             'self_attention.in_proj_weight': (3 * width, width),
