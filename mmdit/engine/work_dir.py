@@ -85,3 +85,10 @@ def lock_work_dir(work_dir: str | Path) -> None:
         descriptor, f'process {os.getpid()} on {socket.gethostname()}'.encode()
     )
     _held[folder] = descriptor
+
+
+def release_work_dir(work_dir: str | Path) -> None:
+    """Give a lock of this process back."""
+    descriptor = _held.pop(Path(work_dir).resolve(), None)
+    if descriptor is not None:
+        os.close(descriptor)

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mmdit.engine import storage
 from mmdit.engine.hooks import AtomicCheckpointHook
 from mmdit.engine.loading import use_safe_loading
-from mmdit.engine.work_dir import lock_work_dir
+from mmdit.engine.work_dir import _held, lock_work_dir
 
 NAMES = iter(range(10**6))
 
@@ -37,9 +37,9 @@ class Line(BaseModel):
 
 
 @pytest.fixture(autouse=True)
-def safe(monkeypatch):
+def safe():
     use_safe_loading()
-    monkeypatch.setattr('mmdit.engine.work_dir._held', {})
+    _held.clear()
     Line.initialised = 0
 
 
@@ -77,6 +77,7 @@ def last(folder):
 def test_last_checkpoint_is_relative_and_old_files_go(tmp_path):
     make_runner(tmp_path, hook=dict(interval=1, max_keep_ckpts=2))
     assert last(tmp_path) == 'iter_4.pth'
+    assert not _held
     found = sorted(path.name for path in tmp_path.glob('*.pth'))
     assert found == ['iter_3.pth', 'iter_4.pth']
     assert not list(tmp_path.glob('.*.part'))

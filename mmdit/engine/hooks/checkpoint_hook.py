@@ -21,7 +21,7 @@ from mmdit.datasets.seeding import process_rank, seed_all, seed_items
 from mmdit.registry import HOOKS
 
 from ..storage import ATOMIC, AtomicBackend
-from ..work_dir import claim_work_dir
+from ..work_dir import claim_work_dir, release_work_dir
 
 _STEP = re.compile(r'\d+(_iter_\d+)?')
 
@@ -71,6 +71,10 @@ class AtomicCheckpointHook(CheckpointHook):
             # All weights are in the checkpoint; the files that init_cfg
             # names may be elsewhere.
             model.init_weights = lambda: None
+
+    def after_run(self, runner: Runner) -> None:
+        """Give the work dir back."""
+        release_work_dir(runner.work_dir)
 
     def _choose_start(self, runner: Runner) -> tuple[str | None, bool]:
         """Return what to load, and whether to go on from it."""
