@@ -17,7 +17,7 @@ from mmdit.datasets.transforms import LoadReferImage, LoadReferMask, loading
 
 TOOL = 'tools/dataset_converters/refer2jsonl.py'
 ITEM = r'(ref_id|ann_id|image_id|sent_id|line|entry|image|annotations?) "?\d'
-CURE = 'expected|correct|set |give|download|write|leave|remove|make|save'
+CURE = 'expected|correct|set |give|load|write|leave|remove|make|save|multiply'
 # What is wrong with them lies in no item.
 WHOLE_FILES = (
     'memo of gigabytes',
