@@ -233,7 +233,7 @@ BAD_MASKS = [
     ('page.png', 'undrawable masks', 'is not a complete PNG'),
     ('none.png', 'missing masks', 'none.png of .* does not exist; .*prefix'),
     ('black.png', 'empty masks', 'has no pixels'),
-    (SIZED, 'undrawable masks', r'RLE of size \[60, 40\] .*same'),
+    (SIZED, 'undrawable masks', r'RLE of size \[60, 40\] .*expected what'),
     (
         dict(SIZED, size=[40, 60], counts='c2'),
         'undrawable masks',
