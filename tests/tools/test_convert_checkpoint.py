@@ -164,7 +164,9 @@ def test_the_authors_files_lose_what_nothing_reads(
     }
     theirs |= {f'visual_encoder.probs.{i}.bias': torch.ones(1) for i in (0, 1)}
     theirs |= {'text_proj.bias': torch.ones(1)}
-    theirs |= {'lang_encoder.bert.embeddings.LayerNorm.gamma': torch.ones(1)}
+    words = 'lang_encoder.bert.embeddings.'
+    theirs |= {f'{words}LayerNorm.gamma': torch.ones(1)}
+    theirs |= {f'{words}word_embeddings.weight': torch.ones(2, 3)}
     unused = {'query_embeddings': torch.ones(1)}
     prefixed = {f'module.{k}': v for k, v in {**theirs, **unused}.items()}
     torch.save(dict(state_dict=prefixed), tmp_path / 'det.pth')
@@ -173,15 +175,17 @@ def test_the_authors_files_lose_what_nothing_reads(
     assert "the DIT authors' checkpoint" in printed
     assert 'dropped query_embeddings (1 tensor): never read' in printed
     convert(tmp_path / 'ours.pth', tmp_path / 'back.pth', '--reverse')
-    back = torch.load(tmp_path / 'back.pth', weights_only=True)
+    back = torch.load(tmp_path / 'back.pth', weights_only=True)['state_dict']
     theirs = {k.replace('gamma', 'weight'): v for k, v in theirs.items()}
-    assert_same(back['state_dict'], theirs)
+    assert_same({key: back[key] for key in theirs}, theirs)
+    # What their strict loading demands is there again.
+    assert back['query_embeddings'].shape == (1, 4, 3)
     convert(tmp_path / 'ours.pth', tmp_path / 'sam.pth', *to('sam'))
     printed = capsys.readouterr().out
     for part in (
         'backbone.text_injector. (2 tensors): no text',
         'decode_head.text_proj. (1 tensor): no text',
-        'text_encoder. (1 tensor): SAM has no text encoder',
+        'text_encoder. (2 tensors): SAM has no text encoder',
     ):
         assert f'dropped {part}' in printed
     only_sam = torch.load(tmp_path / 'sam.pth', weights_only=True)
@@ -209,7 +213,7 @@ def test_nothing_is_overwritten_unasked(convert, src, tmp_path):
     ('args', 'match'),
     [
         (['meta.pth', 'ours.onnx'], 'ends with .safetensors'),
-        (['meta.pth', 'ours'], 'ends with .safetensors'),
+        (['meta.pth', 'ours.txt'], 'ends with .safetensors'),
         (['nowhere.pth', 'ours.pth'], 'nowhere.pth.* does not exist'),
         (['page.pth', 'ours.pth'], 'page.pth.* cannot be read'),
         (['meta.pth', 'ours.pth', '--source', 'dit'], 'unknown key .image_en'),
