@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
+from io import TextIOWrapper
 from types import ModuleType
 
 from mmdit.resources import find_resource
@@ -55,7 +56,8 @@ def guard(command: Callable[[], int | None]) -> int:
         interruption, 141 where nobody reads the output any more.
     """
     # Names of files may be what the terminal cannot show.
-    sys.stdout.reconfigure(errors='backslashreplace')  # type: ignore
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         status = command() or 0
         sys.stdout.flush()
