@@ -62,7 +62,7 @@ def test_an_empty_mask_is_no_error(command, capsys):
         (('red', ' '), "an expression is ' '"),
         (('--model=model.py', '--model=nothing'), "'nothing' does not exist"),
         (('--weights=weights.pth', '--device=cpu'), 'no weights'),
-        (('--model=model.py', '--device=cpu'), 'run bash tools/quickstart.sh'),
+        (('--model=model.py', '--device=cpu'), 'its config or its folder'),
         (('red', 'red', '--threshold=2'), 'threshold must be'),
     ],
 )
@@ -72,6 +72,12 @@ def test_mistakes_are_one_line_and_status_1(command, capsys, change, message):
     assert main([*command[:i], *new, *command[i + 1 :]]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith('error: ') and message in line
+
+
+def test_without_any_model_the_way_to_one_is_said(command, capsys):
+    left = [arg for arg in command if not arg.startswith(('--mo', '--we'))]
+    assert main(left) == 1
+    assert 'run bash tools/quickstart.sh' in capsys.readouterr().err
 
 
 @pytest.fixture

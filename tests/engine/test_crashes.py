@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
-KILLS = os.environ.get('MMDIT_KILLS', '24')
+KILLS = os.environ.get('MMDIT_KILLS', '8')
 
 
 def test_killed_runs_equal_runs_that_were_never_interrupted():
