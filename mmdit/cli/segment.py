@@ -114,28 +114,28 @@ def add_recognition(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def choose_model(
-    model: str | None, weights: str | None, args: argparse.Namespace
-) -> Any:
+def _choose_model(args: argparse.Namespace) -> Any:
     """Return the model to load: as named, as weights tell, or the first."""
-    if model is None and weights is not None:
+    if args.model is None and args.weights is not None:
         if args.injector is None and args.text_encoder is None:
             return None
         from mmdit.apis.models import config_of_weights
 
-        return config_of_weights(weights, args.injector, args.text_encoder)
+        return config_of_weights(
+            args.weights, args.injector, args.text_encoder
+        )
     for name in ('injector', 'text_encoder'):
         if getattr(args, name) is not None:
             raise ValueError(
                 f'--{name.replace("_", "-")} has no effect on a model that '
                 'has a config; leave one out'
             )
-    if model is None and not Path(QUICKSTART).is_dir():
+    if args.model is None and not Path(QUICKSTART).is_dir():
         raise FileNotFoundError(
             f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, or '
             'give --model or --weights'
         )
-    return model or QUICKSTART
+    return args.model or QUICKSTART
 
 
 def _refuse_beside_onnx(args: argparse.Namespace) -> None:
@@ -163,7 +163,7 @@ def _load(args: argparse.Namespace) -> Any:
     from mmdit.apis import ReferringSegInferencer
 
     return ReferringSegInferencer(
-        choose_model(args.model, args.weights, args),
+        _choose_model(args),
         args.weights,
         args.device,
         # The lines of the predictions show it.
@@ -272,4 +272,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guard(lambda: run(args))
 
 
-__all__ = ['add_arguments', 'main', 'run']
+__all__ = ['add_arguments', 'add_recognition', 'main', 'run']
