@@ -96,9 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve the page until it is stopped; return the exit status."""
     from mmdit.web.folder import run_folder
-    from mmdit.web.memory import share_heaps
 
-    share_heaps()
     # As Ctrl+C, so that the folder is removed.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:

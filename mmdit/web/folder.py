@@ -14,8 +14,6 @@ from tempfile import gettempdir, mkdtemp
 from threading import Event, Thread
 from time import time
 
-from .memory import give_back
-
 PREFIX = 'mmdit-web-'
 MAX_AGE, INTERVAL = 600, 10  # seconds
 
@@ -92,7 +90,6 @@ def run_folder() -> Iterator[RunFolder]:
         while not stop.wait(INTERVAL):
             with suppress(OSError):
                 folder.sweep()
-            give_back()
 
     Thread(target=sweep, daemon=True).start()
     try:

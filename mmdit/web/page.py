@@ -59,8 +59,13 @@ def build_page(
     trains_points = bool(model.model.train_points)
     with _blocks() as page:
         parts = lay_out(examples, model.threshold, about, trains_points)
-        # The state is a key, so that the store alone bounds the memory.
-        key = gr.State(None, time_to_live=HOUR, delete_callback=store.drop)
+        # The state is a key, so that the store alone bounds the memory. No
+        # bound method: Gradio copies it, with the store, for each visitor.
+        key = gr.State(
+            None,
+            time_to_live=HOUR,
+            delete_callback=lambda key: store.drop(key),  # noqa: PLW0108
+        )
         _connect(Handlers(model, store, folder, examples), parts, key)
     return page.queue(max_size=MAX_WAITING, api_open=False)
 

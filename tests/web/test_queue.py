@@ -1,8 +1,10 @@
 """Many visitors at once."""
 
+import dataclasses
 import time
 from threading import Event
 
+import numpy as np
 import pytest
 from web_visitor import Visitor
 
@@ -59,3 +61,18 @@ def test_memory_stays_bounded(address, model, store, picture):
         visitor = Visitor(address)
         visitor.open(picture)
         assert store.num_bytes <= store.max_bytes
+
+
+def test_visits_copy_no_session_of_others(address, store, session):
+    class Uncopied(np.ndarray):
+        copies = 0
+
+        def __deepcopy__(self, memo):
+            type(self).copies += 1
+            return self
+
+    pixels = session.pixels.view(Uncopied)
+    store.put(dataclasses.replace(session, pixels=pixels))
+    for _ in range(2):
+        Visitor(address).close()
+    assert Uncopied.copies == 0
