@@ -59,7 +59,8 @@ class BuildWithResources(build_py):
 # The MM packages (requirements/mminstall.txt) are on purpose in no list here:
 # installing mmdit must never overwrite the mmengine that a user has.
 setup(
-    name='mmdit',
+    # The import name is mmdit; that name on the index is another project's.
+    name='mmdit-seg',
     version=read_version(),
     description='Deep Instruction Tuning for Segment Anything, '
     'as MM components',

@@ -120,7 +120,7 @@ def _register_heif(name: str) -> None:
     except ImportError as error:
         raise ImportError(
             f'{name} is HEIC, which needs {error.name!r}; run: pip install '
-            'mmdit[heif]'
+            'mmdit-seg[heif]'
         ) from error
     if 'HEIF' not in Image.OPEN:
         pillow_heif.register_heif_opener()

@@ -27,7 +27,7 @@ def make_hf_config(
     except ImportError as error:
         raise ImportError(
             "a directory for SamModel needs 'transformers'; run: pip install "
-            'mmdit[bert]'
+            'mmdit-seg[bert]'
         ) from error
     if hf_config is None:
         config = SamConfig(**derive_config(state_dict))

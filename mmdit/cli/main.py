@@ -6,12 +6,14 @@ No module that needs torch is imported before a command is chosen.
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from importlib import metadata
 
+import mmdit
 from mmdit.cli.commands import COMMANDS
 from mmdit.cli.running import guard, run
 from mmdit.version import __version__
 
-OK, USAGE = 0, 2
+OK, FAILED, USAGE = 0, 1, 2
 # Import name: what to install. No dependencies of mmdit, because installing
 # it must never overwrite the ones that a user has.
 MM_PACKAGES = {
@@ -63,10 +65,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return OK
     if name in ('-V', '--version'):
         sys.stdout.write(f'mmdit {__version__}\n')
+        sys.stderr.write(other_project())
         return OK
     if name not in COMMANDS:
         return _refuse(name)
+    if not hasattr(mmdit, '__version__'):
+        sys.stderr.write(other_project())
+        return FAILED
     return guard(lambda: _run(name, rest))
+
+
+def other_project() -> str:
+    """Say what to do where the package index's own mmdit is installed."""
+    try:
+        found = metadata.metadata('mmdit')
+    except metadata.PackageNotFoundError:
+        return ''
+    if str(found['Summary']).startswith('Deep Instruction Tuning'):
+        return ''  # this project, before it was called mmdit-seg
+    return (
+        f'mmdit: {found["Name"]} {found["Version"]} of the package index is '
+        'installed, another project with the same import name; run: pip '
+        'uninstall mmdit, then install mmdit-seg again (pip install '
+        '--force-reinstall --no-deps)\n'
+    )
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
@@ -90,4 +112,4 @@ def _refuse(name: str) -> int:
     return USAGE
 
 
-__all__ = ['main', 'overview']
+__all__ = ['main', 'other_project', 'overview']

@@ -140,7 +140,7 @@ def make_page(
         if error.name != 'gradio':
             raise
         raise ImportError(
-            "mmdit web needs 'gradio'; run: pip install mmdit[web]"
+            "mmdit web needs 'gradio'; run: pip install mmdit-seg[web]"
         ) from error
     from mmdit.checkpoints.work_dir import list_checkpoints
 

@@ -21,7 +21,7 @@ def check_onnx(opset: int) -> None:
     except ImportError as error:
         raise ImportError(
             f'export to ONNX needs {error.name!r}; run: pip install '
-            'mmdit[onnx]'
+            'mmdit-seg[onnx]'
         ) from error
     if opset < OPSET:
         raise ValueError(

@@ -78,7 +78,7 @@ class OnnxSegmenter:
         except ImportError as error:
             raise ImportError(
                 f'OnnxSegmenter needs {error.name!r}; run: pip install '
-                'mmdit[onnx]'
+                'mmdit-seg[onnx]'
             ) from error
         self.folder = folder = Path(folder)
         self.settings = load_settings(folder)

@@ -9,7 +9,8 @@ def hub_library() -> ModuleType:
         import huggingface_hub
     except ImportError as error:
         raise ImportError(
-            "mmdit.hub needs 'huggingface_hub'; run: pip install mmdit[bert]"
+            "mmdit.hub needs 'huggingface_hub'; run: pip install "
+            'mmdit-seg[bert]'
         ) from error
     return huggingface_hub
 

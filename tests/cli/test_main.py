@@ -1,8 +1,10 @@
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
+import mmdit
 from mmdit.cli.commands import COMMANDS
 from mmdit.cli.main import main
 from mmdit.version import __version__
@@ -32,6 +34,37 @@ def test_without_a_command_the_help_is_an_error(capsys):
 def test_the_version_is_printed(capsys):
     assert main(['--version']) == 0
     assert capsys.readouterr().out == f'mmdit {__version__}\n'
+
+
+class Other:
+    """What ``importlib.metadata`` tells of the package index's mmdit."""
+
+    def __init__(self, summary):
+        self.told = dict(Name='mmdit', Version='0.3.0', Summary=summary)
+
+    def __call__(self, name):
+        assert name == 'mmdit'
+        return self.told
+
+
+@pytest.mark.parametrize(
+    ('summary', 'told'),
+    [('MMDiT', True), ('Deep Instruction Tuning for Segment Anything', False)],
+)
+def test_another_project_of_the_name_is_told_of(
+    summary, told, capsys, monkeypatch
+):
+    monkeypatch.setattr(metadata, 'metadata', Other(summary))
+    assert main(['--version']) == 0
+    error = capsys.readouterr().err
+    assert ('mmdit 0.3.0' in error and 'pip uninstall mmdit' in error) == told
+
+
+def test_commands_stop_where_another_project_is_imported(capsys, monkeypatch):
+    monkeypatch.setattr(metadata, 'metadata', Other('MMDiT'))
+    monkeypatch.delattr(mmdit, '__version__')
+    assert main(['web', '--help']) == 1
+    assert 'another project' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def store():
 @pytest.fixture
 def address(model, store, tmp_path, monkeypatch):
     """The address of a page that is being served."""
-    pytest.importorskip('gradio', reason='gradio, of mmdit[web], is absent')
+    pytest.importorskip('gradio', reason='gradio is absent')
     # Analytics are off before Gradio is imported, as in the command.
     monkeypatch.setenv('GRADIO_ANALYTICS_ENABLED', 'False')
     monkeypatch.setenv('GRADIO_TEMP_DIR', str(tmp_path))

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from web_visitor import Visitor
 
-pytest.importorskip('gradio', reason='gradio, of mmdit[web], is absent')
+pytest.importorskip('gradio', reason='gradio is absent')
 
 NOTHING = 'No file arrived: drop it again.'
 

@@ -65,7 +65,7 @@ def test_only_regular_files_within_are_found(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_page_leaves_nothing(tmp_path, number):
-    pytest.importorskip('gradio', reason='gradio, of mmdit[web], is absent')
+    pytest.importorskip('gradio', reason='gradio is absent')
     command = 'from mmdit.cli.web import main; raise SystemExit(main([]))'
     process = subprocess.Popen(
         [sys.executable, '-u', '-c', command],

@@ -18,6 +18,7 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from mmdit.checkpoints.work_dir import LAST, find_checkpoint
 from mmdit.checkpoints.writing import replace_file
 from mmdit.datasets.seeding import process_rank, seed_all, seed_items
+from mmdit.quiet import without_lines
 from mmdit.registry import HOOKS
 
 from ..storage import ATOMIC, AtomicBackend
@@ -124,7 +125,9 @@ class AtomicCheckpointHook(CheckpointHook):
         """Seed the data, and finish what a crash has cut off."""
         info = runner.message_hub.runtime_info
         self._check_info(runner, info)
-        super().before_train(runner)
+        # MMEngine makes one that it does not use, and warns of it.
+        with without_lines(runner.logger, 'FileClient'):
+            super().before_train(runner)
         self._steps_done, self._epochs_done = runner.iter, runner.epoch
         if runner._resume:
             self.last_ckpt = runner._load_from

@@ -67,7 +67,7 @@ class BertTextEncoder(BaseModule):
         except ImportError as error:
             raise ImportError(
                 "BertTextEncoder needs 'transformers'; run: "
-                'pip install mmdit[bert]'
+                'pip install mmdit-seg[bert]'
             ) from error
         if (pretrained is None) == (config is None):
             raise ValueError(
