@@ -12,6 +12,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
+_OWN = f'{ROOT}/mmdit'
 CANARY = 'PWNED'
 # What a reader may raise, with a message.
 DOCUMENTED = (ValueError, TypeError, KeyError, OSError, pickle.UnpicklingError)
@@ -63,7 +64,7 @@ class Verdict(NamedTuple):
     Attributes:
         kind: Of finding.
         place: Where it happened; findings of one kind and place are one.
-        detail: The error, and the end of its traceback.
+        detail: The error, and of a finding the end of its traceback.
     """
 
     kind: str
@@ -73,10 +74,7 @@ class Verdict(NamedTuple):
 
 def judge(error: BaseException, names: tuple[str, ...]) -> Verdict:
     """Tell whether an error is one that a reader may raise."""
-    place, message = _place(error), str(error)
-    lines = traceback.format_exception(error, limit=-4)
-    detail = ''.join(lines)[-3000:]
-    kind = ''
+    place, message, kind = _place(error), str(error), ''
     if isinstance(error, Escape):
         kind = 'escape'
     elif any(isinstance(cause, MemoryError) for cause in _chain(error)):
@@ -89,6 +87,10 @@ def judge(error: BaseException, names: tuple[str, ...]) -> Verdict:
         kind = 'unnamed'
     elif len(message) > MAX_MESSAGE:
         kind = 'long'
+    detail = message[:300]
+    if kind:
+        lines = traceback.format_exception(error, limit=-4)
+        detail = ''.join(lines)[-3000:]
     return Verdict(kind, f'{type(error).__name__} at {place}', detail)
 
 
@@ -103,10 +105,13 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 def _place(error: BaseException) -> str:
     """Return file and line where mmdit raised, or called what raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename.startswith(f'{ROOT}/mmdit')]
-    frame = (own or list(frames))[-1]
-    return f'{os.path.relpath(frame.filename, ROOT)}:{frame.lineno}'
+    frames = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [(file, line) for file, line in frames if file.startswith(_OWN)]
+    file, line = (own or frames)[-1]
+    return f'{os.path.relpath(file, ROOT)}:{line}'
 
 
 class Watch:

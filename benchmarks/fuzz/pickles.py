@@ -76,8 +76,8 @@ SNIPPETS: tuple[bytes, ...] = (
 # Whole files that were found to be trouble.
 SEEDS: tuple[bytes, ...] = (
     b'\x80\x02]r\x00\x00\x00\x04.',
-    b'\x80\x02' + _nested(100_000) + b'.',
-    b'\x80\x02}' + _nested(100_000) + b'K\x01s.',
+    b'\x80\x02' + _nested(5000) + b'.',
+    b'\x80\x02}' + _nested(5000) + b'K\x01s.',
     b'\x80\x02' + _doubled(30) + b'.',
     b'\x80\x02}' + _doubled(26) + b'K\x01s.',
 )

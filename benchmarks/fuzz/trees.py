@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -54,7 +55,7 @@ def mutate_tree(
     tree: Any, random: Random, values: tuple = VALUES, times: int = 1
 ) -> Any:
     """Return a copy of plain data in which a few things are odd."""
-    tree = copy.deepcopy(tree)
+    tree = _copy(tree)
     for _ in range(times):
         found = places(tree)
         if not found:
@@ -62,6 +63,14 @@ def mutate_tree(
         container, key = random.choice(found)
         random.choice(_CHANGES)(container, key, found, values, random)
     return tree
+
+
+def _copy(tree: Any) -> Any:
+    """Copy, ten times as fast as deepcopy where pickle can."""
+    try:
+        return pickle.loads(pickle.dumps(tree, -1))
+    except Exception:
+        return copy.deepcopy(tree)
 
 
 def _replace(
@@ -142,7 +151,7 @@ def _shown(tree: Any) -> Any:
         return {str(key): _shown(value) for key, value in tree.items()}
     if isinstance(tree, list):
         return [_shown(value) for value in tree]
-    if isinstance(tree, int) and abs(tree) > 10**4000:
+    if isinstance(tree, int) and tree.bit_length() > 13_000:
         return '@raw:digits'
     return tree
 

@@ -95,9 +95,10 @@ def tint(
         colour: RGB.
         alpha: Opacity of the colour.
     """
-    inside = mask.astype(bool)
-    blend = image[inside] * (1 - alpha) + np.array(colour) * alpha
-    image[inside] = blend.astype(np.uint8)
+    levels = np.arange(256)[:, None]
+    table = levels * (1 - alpha) + np.array(colour) * alpha
+    blend = cv2.LUT(image, table.astype(np.uint8)[None])
+    cv2.copyTo(blend, mask, image)
     outlines, _ = cv2.findContours(
         mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
     )

@@ -126,10 +126,11 @@ def _write(folder: Path) -> Path:
 def _draw_all(make: Callable[[], Any]) -> Callable[[], None]:
     """Return a door: the data set, and the masks of its first items."""
     draw = LoadReferMask()
+    if DefaultScope.get_current_instance() is None:
+        DefaultScope.get_instance('fuzz', scope_name='mmdit')
 
     def items_and_masks() -> None:
-        with DefaultScope.overwrite_default_scope('mmdit'):
-            dataset = make()
+        dataset = make()
         for i in range(min(len(dataset), _DRAWN)):
             draw.transform(dataset.get_data_info(i))
 

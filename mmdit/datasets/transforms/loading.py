@@ -136,7 +136,7 @@ class LoadReferMask(BaseTransform):
         except FileNotFoundError as error:
             near = near_path(segmentation)
             raise FileNotFoundError(
-                f'mask {segmentation} of {name} does not exist; '
+                f'mask {segmentation:.300} of {name} does not exist; '
                 + (f'there is {near}: ' if near else '')
                 + 'correct the path, or set data_prefix of the data set to '
                 'the folder of the masks'
@@ -144,7 +144,7 @@ class LoadReferMask(BaseTransform):
         # pycocotools raises bare Exceptions.
         except Exception as error:
             raise ValueError(
-                f'the segmentation of {name} cannot be drawn: {error}'
+                f'the segmentation of {name} cannot be drawn: {error!s:.300}'
             ) from error
         for kind, number in flaws.items():
             _warn(kind, f'{number} parts of the mask of {name} {FLAWS[kind]}')
