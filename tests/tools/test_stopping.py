@@ -1,5 +1,6 @@
 """Runs that end early: nothing is lost, and the status says why."""
 
+import json
 import os
 import re
 import resource
@@ -11,6 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from in_process import call_tool
+
+from mmdit.datasets.synthref import write_synthref
 
 pytestmark = pytest.mark.slow
 
@@ -31,23 +35,16 @@ ENV = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable}
 def folder(tmp_path_factory):
     """A folder with a small SynthRef."""
     folder = tmp_path_factory.mktemp('run')
-    script = ROOT / 'tools/dataset_converters/synthref.py'
-    subprocess.run(
-        [
-            sys.executable,
-            script,
-            'data/synthref',
-            '--train',
-            '9',
-            '--val',
-            '3',
-        ],
-        cwd=folder,
-        env=ENV,
-        check=True,
-        capture_output=True,
-    )
+    write_synthref(folder / 'data/synthref', train=9, val=3)
     return folder
+
+
+def train(folder, work_dir, *options, end):
+    """Train, or go on, in this process; return the work dir."""
+    args = ['--work-dir', work_dir, '--resume', '--cfg-options', *OPTIONS]
+    options = [*options, f'train_cfg.max_iters={end}']
+    call_tool('tools/train.py', folder, CONFIG, *args, *options)
+    return folder / work_dir
 
 
 class Run:
@@ -110,21 +107,21 @@ def steps(work_dir):
 
 
 def test_a_signal_loses_no_step_and_the_run_goes_on(folder):
-    work_dir = 'one'
-    for n, number in enumerate((signal.SIGUSR1, signal.SIGINT)):
-        args = ['--resume'] if n else []
-        run = Run(folder, work_dir, args=args)
-        run.wait_for(r'Iter\(train\).*/100000\]')
-        run.process.send_signal(number)
-        assert run.status() == 128 + number, run.text[-3000:]
-        last = steps(run.work_dir)[-1]
-        assert f'{number.name}: saved' in run.text
-        assert f'iter_{last}.pth; go on from it with --resume' in run.text
-        saved = torch.load(
-            run.work_dir / f'iter_{last}.pth', weights_only=False
-        )
-        assert saved['meta']['iter'] == last
-    assert len(steps(run.work_dir)) == 2
+    run = Run(folder, 'one').wait_for(r'Iter\(train\).*/100000\]')
+    run.process.send_signal(signal.SIGUSR1)
+    assert run.status() == 128 + signal.SIGUSR1, run.text[-3000:]
+    (last,) = steps(run.work_dir)
+    assert 'SIGUSR1: saved' in run.text
+    assert f'iter_{last}.pth; go on from it with --resume' in run.text
+    path = run.work_dir / f'iter_{last}.pth'
+    saved = torch.load(path, weights_only=False)
+    assert saved['meta']['iter'] == last
+    train(folder, 'one', 'default_hooks.logger.interval=1', end=last + 2)
+    assert steps(run.work_dir) == [last, last + 2]
+    scalars = max(run.work_dir.glob('*/vis_data/scalars.json'))
+    rows = map(json.loads, scalars.read_text().splitlines())
+    found = [row['step'] for row in rows if 'loss' in row]
+    assert found == [last + 1, last + 2]
 
 
 def test_ranks_agree_when_to_stop_and_end_with_their_launcher(folder):
@@ -147,45 +144,32 @@ def test_ranks_agree_when_to_stop_and_end_with_their_launcher(folder):
 
 
 def test_a_full_disk_is_said_and_costs_no_checkpoint(folder):
-    first = Run(
-        folder,
-        'full',
-        'default_hooks.checkpoint.interval=2',
-        'train_cfg.max_iters=2',
-    )
-    assert first.status() == 0, first.text[-3000:]
-    path = first.work_dir / 'iter_2.pth'
+    work_dir = train(folder, 'full', end=2)
+    path = work_dir / 'iter_2.pth'
     before = path.read_bytes()
     # As ENOSPC, but without a disk that is full: no file may exceed this.
-    size = len(before) // 2
-
-    def limit():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-
-    run = Run(
-        folder,
-        'full',
-        'default_hooks.checkpoint.interval=2',
-        args=['--resume'],
-        preexec_fn=limit,
-    )
-    assert run.status() == 1, run.text[-3000:]
-    assert 'full takes no more (File too large)' in run.text
-    assert f'The last good checkpoint is {path};' in run.text
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = len(before) // 2, limits[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            train(folder, 'full', end=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert 'full takes no more (File too large)' in stop.value.code
+    assert f'The last good checkpoint is {path};' in stop.value.code
     assert path.read_bytes() == before
-    assert steps(run.work_dir) == [2]
-    assert not list(run.work_dir.glob('.*part'))
+    assert steps(work_dir) == [2]
+    assert not list(work_dir.glob('.*part'))
 
 
 def test_a_learning_rate_beyond_reason_is_no_success(folder):
-    run = Run(
-        folder,
-        'nan',
-        'optim_wrapper.optimizer.lr=1e30',
-        'optim_wrapper.clip_grad=None',
-        'param_scheduler=None',
-    )
-    assert run.status() == 1, run.text[-3000:]
-    assert 'the loss was not finite in 3 steps in a row' in run.text
-    assert 'learning rate 1e+30; items of the batch: data/synthref' in run.text
-    assert steps(run.work_dir) == []
+    beyond = 'optim_wrapper.optimizer.lr=1e30'
+    options = [beyond, 'optim_wrapper.clip_grad=None', 'param_scheduler=None']
+    with pytest.raises(SystemExit) as stop:
+        train(folder, 'nan', *options, end=99)
+    assert stop.value.code == 1
+    (log,) = (folder / 'nan').glob('*/*.log')
+    assert 'the loss was not finite in 3 steps in a row' in log.read_text()
+    assert 'learning rate 1e+30; items of the batch: data/' in log.read_text()
+    assert steps(folder / 'nan') == []
