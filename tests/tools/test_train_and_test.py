@@ -151,19 +151,8 @@ def test_scores_rows_and_pictures_agree(folder):
     assert picture.shape[1] > 3 * 256
 
 
-def test_two_processes_train_and_score_as_one(folder):
-    options = ['--cfg-options', *SMALL, 'train_cfg.max_iters=2']
-    options += ['train_cfg.val_interval=2']
-    run(
-        [
-            *('bash', ROOT / 'tools/dist_train.sh', CONFIG, 2),
-            *('--work-dir', 'distributed', *options),
-        ],
-        folder,
-        PORT='29511',
-        PYTHON=sys.executable,
-    )
-    assert (folder / 'distributed/iter_2.pth').is_file()
+def test_two_processes_score_as_one(folder):
+    # That they train is seen in test_stopping.
     _, alone = score(folder, 'alone.json')
     printed = run(
         [
@@ -192,32 +181,22 @@ def test_a_checkpoint_of_another_model_is_refused(folder):
 def test_settings_without_parameters_are_compared(folder):
     """E-DIT takes the weights of L-DIT: same keys, same shapes."""
     other = 'model.backbone.text_injector.type=EndToEndProjection'
+    first = folder / 'first/iter_4.pth'
     for script, options in (
-        ('tools/test.py', [folder / 'first/iter_4.pth']),
+        ('tools/test.py', [first]),
         ('tools/train.py', []),
     ):
-        command = [sys.executable, ROOT / script, CONFIG, *options]
-        command += ['--work-dir', 'compared', '--cfg-options', *SMALL, other]
-        command += ['train_cfg.max_iters=1', 'load_from=first/iter_4.pth']
-        result = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, 'PYTHONPATH': str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 1
-        assert (
-            "model.backbone.text_injector.type: 'LayerwiseProjection' in the "
-            "checkpoint, 'EndToEndProjection' in the config"
-        ) in result.stderr
-    command[1:3] = [
-        ROOT / 'tools/test.py',
-        CONFIG,
-        folder / 'first/iter_4.pth',
-    ]
-    command.insert(4, '--allow-other-settings')
-    assert 'mIoU' in run(command, folder)
+        args = [CONFIG, *options, '--work-dir', 'compared', '--cfg-options']
+        args += [*SMALL, other, 'load_from=first/iter_4.pth']
+        with pytest.raises(
+            ValueError,
+            match=r"text_injector\.type: 'LayerwiseProjection' in the "
+            "checkpoint, 'EndToEndProjection' in the config",
+        ):
+            call_tool(script, folder, *args)
+    options = [first, '--allow-other-settings', '--work-dir', 'compared']
+    options += ['--cfg-options', *SMALL, other]
+    assert 'mIoU' in call_tool('tools/test.py', folder, CONFIG, *options)
     start = ['load_from=first/iter_4.pth', 'model.decode_head.num_heads=2']
     train(folder, 'started', *start, steps=1)
     (log,) = (folder / 'started').glob('*/*.log')
@@ -244,12 +223,11 @@ def test_a_trained_folder_works_from_anywhere(folder, tmp_path, monkeypatch):
         )
         assert len(result['predictions']) == 1
     data = folder / 'data/synthref'
-    printed = run(
-        [sys.executable, ROOT / 'tools/test.py', config]
-        + [moved / 'iter_4.pth', '--work-dir', moved, '--cfg-options']
-        + [f'test_dataloader.dataset.data_root={data}']
-        + ['model.decode_head.threshold=0.6'],
-        elsewhere,
+    printed = call_tool(
+        *('tools/test.py', elsewhere, config, moved / 'iter_4.pth'),
+        *('--work-dir', moved, '--cfg-options'),
+        f'test_dataloader.dataset.data_root={data}',
+        'model.decode_head.threshold=0.6',
     )
     assert 'mIoU' in printed
     # What the test overrides is none of the training's.
