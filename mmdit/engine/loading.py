@@ -8,7 +8,7 @@ pass through its ``CheckpointLoader``.
 from pathlib import Path
 from typing import Any
 
-from mmengine.runner import CheckpointLoader, runner
+from mmengine.runner import CheckpointLoader, Runner, runner
 from mmengine.runner.checkpoint import get_torchvision_models
 
 from mmdit.checkpoints.files import read_checkpoint
@@ -25,6 +25,30 @@ OTHER_SCHEMES = (
     'openmmlab://',
     'mmcls://',
 )
+
+
+class SafeRunner(Runner):
+    """MMEngine's Runner, which resumes from what fits it, or says why not."""
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ValueError: Its states are not those of such a run.
+        """
+        try:
+            super().resume(filename, *args, **kwargs)
+        # Where MMEngine and PyTorch use a state, they trust its form.
+        except Exception as error:
+            if str(filename) in str(error) or isinstance(error, MemoryError):
+                raise
+            raise ValueError(
+                f'{filename}: training cannot go on from this checkpoint '
+                f'({type(error).__name__}: {error!s:.300}). It is damaged, or '
+                'of a run with other parameters, optimizer or schedules: '
+                'resume from another one, or start from its weights with '
+                'load_from and without --resume'
+            ) from error
 
 
 def use_safe_loading() -> None:

@@ -4,9 +4,9 @@ import errno
 import sys
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from .hooks.health_hook import last_checkpoint
+from .loading import SafeRunner
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -16,7 +16,7 @@ def train(cfg: Config) -> None:
 
     The exit status is 1 then, and 128 + number after a signal.
     """
-    runner = Runner.from_cfg(cfg)
+    runner = SafeRunner.from_cfg(cfg)
     try:
         runner.train()
     except FloatingPointError:

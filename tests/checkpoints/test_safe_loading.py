@@ -22,6 +22,8 @@ from mmengine.runner import load_state_dict as mmengine_load
 from safetensors.torch import save_file
 from small_checkpoints import make_hf_sam, make_sam, to_authors
 
+from mmdit.engine.loading import SafeRunner
+
 
 def assert_loaded(model, sam):
     key = 'mask_decoder.transformer.final_attn_token_to_image.q_proj.weight'
@@ -171,7 +173,7 @@ class Line(BaseModel):
 
 
 def make_runner(work_dir, name, **options):
-    return Runner(
+    return SafeRunner(
         model=Line(),
         work_dir=str(work_dir),
         train_dataloader=dict(
@@ -216,6 +218,28 @@ def test_mmengines_own_checkpoints_resume_completely(safe, tmp_path):
     history = again.message_hub.get_scalar('train/loss')
     assert isinstance(history, HistoryBuffer)
     assert len(history.data[0]) == 4
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda saved: saved['meta'].pop('iter'),
+        lambda saved: saved['optimizer']['param_groups'].append({}),
+        lambda saved: saved.update(param_schedulers=[3]),
+        lambda saved: saved['message_hub'].pop('log_scalars'),
+        lambda saved: saved.update(message_hub='all'),
+    ],
+    ids=['iter', 'optimizer', 'schedule', 'scalars', 'message_hub'],
+)
+def test_what_does_not_fit_a_run_is_one_sentence(safe, tmp_path, change):
+    make_runner(tmp_path, str(tmp_path)).train()
+    path = tmp_path / 'iter_2.pth'
+    saved = torch.load(path, weights_only=False)
+    change(saved)
+    torch.save(saved, path)
+    again = make_runner(tmp_path, str(tmp_path / 'again'))
+    with pytest.raises(ValueError, match='iter_2.pth: training cannot go on'):
+        again.resume(str(path))
 
 
 def test_other_places_are_refused(safe, monkeypatch):
