@@ -49,7 +49,7 @@ import numpy as np
 from mmdit.cli import web
 
 class Constant:
-    threshold, max_pixels = 0.5, 64_000_000
+    threshold, max_pixels, description = 0.5, 64_000_000, 'constant'
     model = SimpleNamespace(train_points=True, text_encoder=object())
     def __init__(self, *args, **kwargs): pass
     def __call__(self, pixels, expressions, **kwargs):
@@ -58,6 +58,8 @@ class Constant:
                 *map(np.hanning, pixels.shape[:2])
             ).astype(np.float32),
             low_res_logits=np.zeros((1, 256, 256), np.float32),
+            unknown_words=[],
+            truncated=False,
         ) for _ in expressions])
 
 if len(sys.argv) == 1:

@@ -10,6 +10,7 @@ _base_ = [
 ]
 data_root = 'data/refer_mini/'
 size = (128, 128)
+trained_on = 'a handful of photographs, overfitted'
 max_iters = 350
 model = dict(
     data_preprocessor=dict(size=size),

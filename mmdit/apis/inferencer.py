@@ -27,7 +27,7 @@ from .asking import Expressions, list_sources
 from .fingerprint import hash_model
 from .images import MAX_PIXELS, ImageSource, read_image
 from .memory import Halving
-from .models import choose_device, load_config, load_weights
+from .models import choose_device, describe_model, load_config, load_weights
 from .pipeline import (
     Item,
     Question,
@@ -39,6 +39,7 @@ from .pipeline import (
 )
 from .results import check_threshold
 from .streaming import load_items, make_batches, predict_rows, raising
+from .wording import Wording
 from .writing import ResultWriter
 
 
@@ -49,9 +50,8 @@ class ReferringSegInferencer(BaseInferencer):
     Given the images and expressions of a data set in its order, without EXIF
     rotation among them, answers equal those of ``tools/test.py`` on the same
     device bit for bit, probabilities and masks, as long as batches are the
-    same; the default ``batch_size`` sees to that. Batches of another size may
-    change the last bits of a probability, because matrix products add up in
-    another order.
+    same; the default ``batch_size`` sees to that. Others may change the last
+    bits of a probability, as matrix products add up in another order.
 
     Args:
         model: Path of a config, a folder that ``tools/train.py`` wrote, a name
@@ -61,7 +61,7 @@ class ReferringSegInferencer(BaseInferencer):
             ``docs/checkpoints.md``. By default that of the folder, what the
             model zoo lists or ``load_from``; none is an error.
         device: Such as 'cpu' or 'cuda:0'; 'auto' takes an accelerator, if any.
-        show_progress: Show a progress bar where there are several batches.
+        show_progress: Log what the model knows, and how far batches are.
         max_pixels: The largest image to accept, in pixels.
         allow_other_settings: Warn only where those of the weights differ.
     """
@@ -90,6 +90,9 @@ class ReferringSegInferencer(BaseInferencer):
         #: A pixel belongs to a mask where its probability exceeds this.
         self.threshold = float(self.model.decode_head.threshold)
         self._halving = Halving()
+        self.wording = Wording.of(self.model.text_encoder)
+        #: What the model was trained on, and how many words it knows.
+        self.description = describe_model(self.model, log=show_progress)
 
     def __call__(
         self,
@@ -115,7 +118,7 @@ class ReferringSegInferencer(BaseInferencer):
             kwargs: What else :meth:`iterate` takes.
 
         Returns:
-            ``predictions``, those of :meth:`iterate`; an error is raised.
+            ``predictions`` of :meth:`iterate`; an error is raised.
             ``visualization``, the overlays in the same order.
         """
         rows = self.iterate(
@@ -190,13 +193,14 @@ class ReferringSegInferencer(BaseInferencer):
 
         Returns:
             Of each image and expression, in the order given, a dict as of
-            :func:`mmdit.apis.make_prediction`, with ``low_res_logits`` and
-            ``predicted_iou``, which needs a head with SAM's weights.
+            :func:`mmdit.apis.make_prediction` and ``Wording.read``, with
+            ``low_res_logits`` and ``predicted_iou``, which needs a head with
+            SAM's weights.
         """
         if threshold is None:
             threshold = self.threshold
         check_threshold(threshold)
-        sources = self._inputs_to_list(images)
+        sources = list_sources(images)
         reads_text = self.model.text_encoder is not None
         questions = make_questions(
             expressions, len(sources), reads_text, points, boxes, masks
@@ -212,13 +216,13 @@ class ReferringSegInferencer(BaseInferencer):
             samples = self.forward(items, return_logits)
             rows = [
                 describe(item, sample, threshold, return_probabilities)
+                | self.wording.read(item.expression)
                 for item, sample in zip(items, samples, strict=True)
             ]
-            if return_datasamples:
-                for row, sample in zip(rows, samples, strict=True):
+            for row, sample in zip(rows, samples, strict=True):
+                if return_datasamples:
                     row['datasample'] = sample
-            # Drawing needs memory, too.
-            del samples
+            del samples  # drawing needs memory, too
             overlays = self.visualize(items, rows) if return_vis else []
             for row, overlay in zip(rows, overlays, strict=return_vis):
                 row['overlay'] = overlay
@@ -300,8 +304,7 @@ class ReferringSegInferencer(BaseInferencer):
             kwargs: None; of the base class.
 
         Returns:
-            Data samples on the CPU: ``pred_sem_seg``, ``seg_logits`` (which
-            are probabilities) and maybe ``raw_logits``, as large as the image.
+            Data samples on the CPU, as large as the image.
         """
         return self._halving(
             lambda items: self._predict(items, return_logits), inputs
@@ -354,14 +357,10 @@ class ReferringSegInferencer(BaseInferencer):
         Args:
             preds: Predictions, or data samples.
             visualization: Overlays.
-            return_datasample: Not read, as ``preds`` are what is wanted.
-            kwargs: None; of the base class.
+            return_datasample: Not read, like what follows.
+            kwargs: None.
         """
         return dict(predictions=preds, visualization=visualization)
-
-    def _inputs_to_list(self, inputs: Any) -> list:
-        """List the images of a folder, or of whatever else is given."""
-        return list_sources(inputs)
 
     def _batch_size(self, given: int | None) -> int:
         """Check the batch size, or return that of the tests."""

@@ -18,14 +18,19 @@ from mmengine.model import BaseModel
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.recognize import make_config
 from mmdit.checkpoints.settings import (
+    PUBLISHED,
+    TRAINED_ON,
     compare_settings,
     describe_settings,
+    recorded_data,
     recorded_settings,
 )
 from mmdit.checkpoints.work_dir import find_checkpoint
 from mmdit.datasets.pipeline import image_steps
 from mmdit.models.text_encoders.saving import use_saved_text_encoder
 from mmdit.resources import find_resource, resolve_config
+
+from .wording import Wording
 
 
 def load_config(
@@ -122,6 +127,8 @@ def load_weights(
 ) -> None:
     """Fill a model, strictly; random weights are never left in silence.
 
+    What the weights were trained on becomes ``model.trained_on``.
+
     Args:
         model: Built from ``cfg.model``.
         cfg: The config.
@@ -134,6 +141,7 @@ def load_weights(
     if weights is not None:
         checkpoint = read_checkpoint(weights)
         model.load_state_dict(checkpoint['state_dict'])
+        model.trained_on = recorded_data(checkpoint) or cfg.get(TRAINED_ON)
         compare_settings(
             recorded_settings(checkpoint),
             describe_settings(model, image_steps(cfg)),
@@ -149,6 +157,16 @@ def load_weights(
             'checkpoint, weights=..., or set load_from in the config'
         )
     model.init_weights()
+    model.trained_on = PUBLISHED['sam']
+
+
+def describe_model(model: Any, log: bool = False) -> str:
+    """Say what a model was trained on, and how many words it knows."""
+    wording = Wording.of(model.text_encoder)
+    text = wording.describe(getattr(model, 'trained_on', None))
+    if log:
+        print_log(text, logger='current')
+    return text
 
 
 def _is_of_transformers(folder: Path) -> bool:

@@ -46,6 +46,15 @@ RELEASE = {
     'model.text_encoder.num_layers': 1,
     'model.decode_head.align_corners': True,
 }
+#: In the record: what the weights were trained on. It is shown, and never
+#: compared, as no model has such a setting.
+TRAINED_ON = 'trained_on'
+#: What is known of published files, which do not say it.
+PUBLISHED = {
+    'dit': 'photographs of COCO, by the authors of the method',
+    'hf-sam': 'photographs of SA-1B, without words',
+    'sam': 'photographs of SA-1B, without words',
+}
 SHOWN = 200
 _NOT_PLAIN = object()
 
@@ -80,6 +89,16 @@ def recorded_settings(checkpoint: Mapping) -> dict[str, Any]:
         return record
     keys = strip_module(checkpoint.get('state_dict') or {})
     return dict(RELEASE) if find_source(keys) == 'dit' else {}
+
+
+def recorded_data(checkpoint: Mapping) -> str | None:
+    """Return what a checkpoint was trained on, None where nobody says it."""
+    said = recorded_settings(checkpoint).get(TRAINED_ON)
+    if isinstance(said, str) and said.strip():
+        # Of an untrusted file, and shown in a terminal.
+        return ''.join(filter(str.isprintable, said))[:SHOWN]
+    keys = strip_module(checkpoint.get('state_dict') or {})
+    return PUBLISHED.get(find_source(keys) or '')
 
 
 def compare_settings(
@@ -170,7 +189,9 @@ __all__ = [
     'KEY',
     'METADATA_KEY',
     'NOT_COMPARED',
+    'TRAINED_ON',
     'compare_settings',
     'describe_settings',
+    'recorded_data',
     'recorded_settings',
 ]

@@ -30,10 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--expr',
-        action='append',
+        action='extend',
+        nargs='+',
         default=[],
         metavar='EXPRESSION',
-        help='another expression about the same images; may be repeated',
+        help='other expressions about the same images, each in quotes; may be '
+        'repeated',
     )
     parser.add_argument(
         '--model',
@@ -182,6 +184,7 @@ def run(args: argparse.Namespace) -> int:
     from mmdit import __version__
     from mmdit.apis.asking import list_sources, share_out
     from mmdit.apis.results import check_threshold
+    from mmdit.apis.wording import hint_at_two
     from mmdit.apis.writing import ResultWriter
 
     if args.onnx is not None:
@@ -189,6 +192,8 @@ def run(args: argparse.Namespace) -> int:
     asked = [e for e in (args.expression, *args.expr) if e is not None]
     images = list_sources(args.image)
     shared, known = share_out(asked, len(images)), set(images)
+    for hint in filter(None, map(hint_at_two, asked)):
+        sys.stderr.write(f'{hint}; give --expr "..." "..." for several\n')
     model = _load(args)
     threshold = model.threshold if args.threshold is None else args.threshold
     settings = dict(
@@ -219,6 +224,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stderr.write(f'error: {line}\n')
     if len(images) > 1 and failed:
         sys.stderr.write(f'error: {len(failed)} failures\n')
+    sys.stdout.write(f'model: {model.description}\n')
     sys.stdout.write(f'written to {args.out_dir}\n')
     return 1 if failed else 0
 
@@ -243,10 +249,14 @@ def _write(
 
 def _show(row: dict) -> None:
     """Tell what was found."""
+    from mmdit.apis.wording import tell_unread
+
     found = 'nothing found'
     if row['box'] is not None:
         box = ','.join(map(str, row['box']))
         found = f'score {row["score"]:.3f}  box {box}'
+    if note := tell_unread(row):
+        found += f'  ({note})'
     sys.stdout.write(f'{row["image"]}: {row["expression"]}: {found}\n')
     sys.stdout.flush()
 

@@ -161,7 +161,8 @@ def make_page(
             'with a text encoder, such as those in configs/dit'
         )
     names = [Path(name).name for name in (config, weights) if name]
-    about = ', '.join(names) or f'{QUICKSTART} (drawn scenes)'
+    about = ', '.join(names) or QUICKSTART
+    about += f': {model.description}'
     return build_page(model, about, SessionStore(), folder)
 
 

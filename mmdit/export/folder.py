@@ -105,6 +105,7 @@ def make_settings(model: Any, cfg: Any) -> Settings:
         pad_id=encoder.tokenizer.pad_token_id,
         mask_padding=encoder.mask_padding,
         batch_size=cfg.test_dataloader.batch_size,
+        trained_on=getattr(model, 'trained_on', None),
     )
 
 

@@ -26,6 +26,7 @@ from mmdit.apis.streaming import (
     predict_rows,
     raising,
 )
+from mmdit.apis.wording import Wording
 from mmdit.apis.writing import ResultWriter
 from mmdit.visualization import draw_comparison
 
@@ -89,6 +90,9 @@ class OnnxSegmenter:
         # transformers leaves the settings of its last call in the file.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
+        self._wording = Wording(self._tokenizer, self.settings.max_tokens)
+        #: What the model was trained on, and how many words it knows.
+        self.description = self._wording.describe(self.settings.trained_on)
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
@@ -163,7 +167,8 @@ class OnnxSegmenter:
 
         Returns:
             Of each image and expression, dicts as of
-            :func:`mmdit.apis.make_prediction`.
+            :func:`mmdit.apis.make_prediction`, with ``unknown_words`` and
+            ``truncated`` as of ``Wording.read``.
         """
         if threshold is None:
             threshold = self.threshold
@@ -179,7 +184,7 @@ class OnnxSegmenter:
                 name, pixels = item.picture.name, item.picture.pixels
                 row = make_prediction(
                     name, item.expression, probabilities, threshold
-                )
+                ) | self._wording.read(item.expression)
                 if return_vis:
                     row['overlay'] = draw_comparison(
                         pixels[..., ::-1].copy(),

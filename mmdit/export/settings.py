@@ -34,6 +34,7 @@ class Settings:
         mask_padding: Whether the mask graph takes ``real``.
         batch_size: Expressions at a time, where nobody says otherwise.
         opset: Version of ONNX's operators; None without ONNX files.
+        trained_on: What the weights were trained on, if they say it.
     """
 
     size: tuple[int, int]
@@ -50,6 +51,7 @@ class Settings:
     mask_padding: bool
     batch_size: int
     opset: int | None = None
+    trained_on: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write ``settings.json``."""

@@ -42,6 +42,7 @@ def write_card(
     base_model: str | None = None,
     measured: Mapping[str, Sequence[dict]] | None = None,
     origin: str | None = None,
+    knows: str | None = None,
 ) -> None:
     """Write ``README.md``.
 
@@ -54,6 +55,7 @@ def write_card(
             ``tools/test.py --out`` writes them. Metrics are computed from
             them; without them the card has none.
         origin: Whose weights they are and what is known of them, as Markdown.
+        knows: What it was trained on, and how many words it knows.
     """
     measured = measured or {}
     scores = {name: _score(name, rows) for name, rows in measured.items()}
@@ -72,6 +74,8 @@ def write_card(
         eval_results=results or None,
     )
     body = BODY.format(name=folder.name, version=__version__)
+    if knows:
+        body += f'\n## What it knows\n\n{knows[:1].upper()}{knows[1:]}.\n'
     if origin:
         body += f'\n## Weights\n\n{origin}\n'
     if results:

@@ -7,8 +7,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmdit.apis.models import load_weights
-from mmdit.checkpoints.settings import KEY, describe_settings
+from mmdit.apis.models import describe_model, load_weights
+from mmdit.checkpoints.settings import KEY, TRAINED_ON, describe_settings
 from mmdit.checkpoints.writing import write_file
 from mmdit.datasets.pipeline import image_steps
 from mmdit.models.text_encoders.saving import TEXT_ENCODER
@@ -66,9 +66,14 @@ def save_pretrained(
         )
     write_config(content, folder)
     settings = describe_settings(model, image_steps(cfg))
+    trained_on = getattr(model, TRAINED_ON, None) or cfg.get(TRAINED_ON)
+    if trained_on:
+        settings[TRAINED_ON] = trained_on
     meta = dict(meta={KEY: settings})
     write_file(folder / WEIGHTS, model.state_dict(), meta)
-    write_card(folder, license, tags, base_model, measured, origin)
+    model.trained_on = trained_on
+    knows = describe_model(model)
+    write_card(folder, license, tags, base_model, measured, origin, knows)
     return folder
 
 

@@ -16,6 +16,8 @@ import cv2
 import gradio as gr
 import numpy as np
 
+from mmdit.apis.wording import tell_unread
+
 from . import session as sessions
 from .canvas import canvas_scale, draw
 from .exports import coco_json, masks_zip
@@ -220,7 +222,8 @@ def _label(row: dict, points: tuple[sessions.Point, ...]) -> str:
     inside = sum(label for *_, label in points)
     marks = [f'{inside}+'] * bool(inside)
     marks += [f'{len(points) - inside}−'] * (len(points) > inside)
-    return ' · '.join([row['expression'], found, *marks])
+    notes = filter(None, [tell_unread(row)])
+    return ' · '.join([row['expression'], found, *notes, *marks])
 
 
 def _in_place(canvas: np.ndarray) -> dict:

@@ -33,6 +33,8 @@ class Answer:
     #: ``low_res_logits`` after no point, one point, ...
     trail: tuple[np.ndarray, ...]
     points: tuple[Point, ...] = ()
+    unknown_words: tuple[str, ...] = ()
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,10 @@ def predict(session: Session, threshold: float) -> list[dict]:
         make_prediction(
             session.name, answer.expression, answer.probabilities, threshold
         )
+        | dict(
+            unknown_words=list(answer.unknown_words),
+            truncated=answer.truncated,
+        )
         for answer in session.answers
     ]
 
@@ -204,6 +210,8 @@ def _ask(
             row['probabilities'],
             (*trail, row['low_res_logits']),
             points,
+            tuple(row['unknown_words']),
+            row['truncated'],
         )
         for (expression, points, trail), row in zip(
             questions, rows, strict=True

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ from mmdit.checkpoints.settings import (
     NOT_COMPARED,
     compare_settings,
     describe_settings,
+    recorded_data,
     recorded_settings,
 )
 from mmdit.checkpoints.writing import write_file
 from mmdit.datasets.pipeline import image_steps
+from mmdit.engine.hooks import SettingsHook
 from mmdit.hub import from_pretrained, save_pretrained
 from mmdit.registry import MODELS
 
@@ -174,6 +177,23 @@ def test_a_record_is_plain_and_survives_every_form(config, trained, tmp_path):
     folder = save_pretrained(build(config), config, tmp_path / 'hub')
     written = read_checkpoint(str(folder))
     assert recorded_settings(written) == expected
+
+
+def test_what_weights_were_trained_on_travels_with_them(config, tmp_path):
+    config.trained_on = 'drawn shapes'
+    folder = save_pretrained(build(config), config, tmp_path / 'hub')
+    assert 'Trained on drawn shapes' in (folder / 'README.md').read_text()
+    config.trained_on = 'what this config has, others had not'
+    weights = folder / 'model.safetensors'
+    model = ReferringSegInferencer(config, weights, 'cpu')
+    assert model.description.startswith('trained on drawn shapes; knows ')
+    checkpoint = dict(meta={})
+    runner = SimpleNamespace(cfg=config, model=build(config))
+    SettingsHook().before_save_checkpoint(runner, checkpoint)
+    assert recorded_data(checkpoint) == config.trained_on
+    for bad in (None, 3, '', ' '):
+        record = dict(meta=dict(settings=dict(trained_on=bad)))
+        assert recorded_data(record) is None
 
 
 def test_a_folder_to_share_notices_another_config(config, tmp_path):

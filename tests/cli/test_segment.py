@@ -38,11 +38,19 @@ def command(tiny_segmentor, tmp_path, monkeypatch):
 
 
 def test_every_expression_gets_its_line_and_files(command, capsys):
-    status = main([*command, '--expr', 'a', '--expr', 'b', '--out-dir=out'])
-    assert status == 0
-    *lines, last = capsys.readouterr().out.splitlines()
+    asked = ['--expr', 'a', 'elephant', '--expr', 'b. c.']
+    assert main([*command, *asked, '--out-dir=out']) == 0
+    printed = capsys.readouterr()
+    *lines, about, last = printed.out.splitlines()
     rows = json.loads(Path('out/predictions.json').read_text())
-    assert [row['expression'] for row in rows] == ['red', 'a', 'b']
+    asked = ['red', 'a', 'elephant', 'b. c.']
+    assert [row['expression'] for row in rows] == asked
+    assert rows[2]['unknown_words'] == ['elephant']
+    assert lines[2].endswith('(unknown to this model: elephant)')
+    assert about.startswith('model: trained on ') and ' words' in about
+    assert (
+        "'b. c.' is one expression" in printed.err and '--expr' in printed.err
+    )
     for line, row in zip(lines, rows, strict=True):
         assert line.startswith(f'image.png: {row["expression"]}: ')
         assert f'score {row["score"]:.3f}' in line
@@ -152,7 +160,7 @@ def test_an_interrupted_call_goes_on(folder, capsys, monkeypatch):
     assert main(folder) == 0
     assert seen == ['photos/b.jpg', 'photos/d.png']
     printed = capsys.readouterr()
-    assert [line.split(':')[0] for line in printed.out.splitlines()[:-1]] == [
+    assert [line.split(':')[0] for line in printed.out.splitlines()[:-2]] == [
         f'photos/{name}' for name in ('a.png', 'c.png', 'b.jpg', 'd.png')
     ]
     assert not printed.err

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 from web_visitor import Visitor
 
+from mmdit.apis.wording import ALL_READ
+
 pytest.importorskip('gradio', reason='gradio is absent')
 
 NOTHING = 'No file arrived: drop it again.'
@@ -32,6 +34,7 @@ class Constant:
         row = dict(
             probabilities=np.full(pixels.shape[:2], 0.6, np.float32),
             low_res_logits=np.zeros((1, 8, 8), np.float32),
+            **ALL_READ,
         )
         return dict(predictions=[row for _ in expressions])
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmdit.apis.prompts import deal_out
 from mmdit.apis.results import make_prediction
+from mmdit.apis.wording import ALL_READ
 from mmdit.web import session as sessions
 from mmdit.web.canvas import canvas_scale, draw
 from mmdit.web.exports import coco_json
@@ -40,6 +41,7 @@ class _Model:
         for expression, prompt in zip(expressions, prompts, strict=True):
             prompt.check_within(size, 'photo.png')
             row = make_prediction(0, expression, probabilities, 0.5)
+            row |= ALL_READ
             row['probabilities'] = probabilities
             row['low_res_logits'] = np.zeros((1, 4, 4), np.float32)
             rows.append(row)

@@ -1,5 +1,9 @@
 # gRefCOCO at 512 px: expressions may name several things, or nothing.
 _base_ = './refcoco_512x512.py'
+trained_on = (
+    'gRefCOCO: photographs of COCO, also expressions of several and of '
+    'no objects'
+)
 dataset = dict(type='GRefCOCODataset', dataset='grefcoco')
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

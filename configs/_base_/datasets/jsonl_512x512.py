@@ -1,5 +1,6 @@
 # Your own data, a JSON-lines file for each split: docs/own_data.md.
 _base_ = './refcoco_512x512.py'
+trained_on = 'annotations of your own'
 data_root = 'data/own/'
 dataset = dict(_delete_=True, type='ReferJSONLDataset', data_root=data_root)
 train_dataloader = dict(

@@ -1,5 +1,6 @@
 # RefCOCO, RefCOCO+ and RefCOCOg trained together, validated on RefCOCO.
 _base_ = './refcoco_512x512.py'
+trained_on = 'RefCOCO, RefCOCO+ and RefCOCOg: photographs of COCO'
 train_dataloader = dict(
     dataset=dict(
         _delete_=True,

@@ -1,4 +1,5 @@
 # RefCOCO, split by UNC, at 512 px (the paper's data path).
+trained_on = 'RefCOCO: photographs of COCO'
 data_root = 'data/refer/'
 dataset = dict(
     type='RefCOCODataset',

@@ -1,5 +1,6 @@
 # RefCOCOg, split by UMD, at 512 px.
 _base_ = './refcoco_512x512.py'
+trained_on = 'RefCOCOg: photographs of COCO'
 dataset = dict(dataset='refcocog', split_by='umd')
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)

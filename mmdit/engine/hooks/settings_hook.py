@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from mmdit.checkpoints.settings import (
     KEY,
+    TRAINED_ON,
     compare_settings,
     describe_settings,
     recorded_settings,
@@ -23,6 +24,8 @@ from mmdit.registry import HOOKS
 class SettingsHook(Hook):
     """Record the model's settings in checkpoints, and compare on loading.
 
+    ``trained_on`` of the config, a few words, is recorded with them.
+
     A test with weights that were trained in other settings is an error, and
     so is training from them with another injector; training with any other
     difference warns. ``allow_other_settings=True`` of the config warns only.
@@ -34,7 +37,10 @@ class SettingsHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the record to ``meta``."""
-        checkpoint['meta'][KEY] = _describe(runner)
+        record = _describe(runner)
+        if trained_on := runner.cfg.get(TRAINED_ON):
+            record[TRAINED_ON] = str(trained_on)
+        checkpoint['meta'][KEY] = record
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the record until the weights turn out to fit."""
