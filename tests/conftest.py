@@ -119,7 +119,7 @@ def _write_instances(root, dataset):
             image_id=image_id,
             segmentation=segmentation,
             area=area,
-            iscrowd=int(isinstance(segmentation, dict)),
+            iscrowd=int(ann_id == 102),
             category_id=1,
         )
         for ann_id, image_id, segmentation, area in _tiny_annotations()

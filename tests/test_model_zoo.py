@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
+from mmdit.evaluation.tables import read_paper
 from mmdit.models.complexity import count_config
 
 ROOT = Path(__file__).parents[1]
@@ -136,3 +137,17 @@ def test_rows_of_other_data_are_the_papers(reference):
     joint = sets_of(reference, r'mIoU\):')
     expected = '; '.join(' '.join(item) for item in joint.items())
     assert rows['ViT-B, all three']['authors: mIoU'] == expected
+
+
+def test_the_file_of_the_papers_numbers_has_those_of_the_tables():
+    compared = 0
+    for _, file, row in ROWS:
+        for (_, split), scores in read_paper(file).items():
+            splits = row.get('splits', 'val / testA / testB').split(' / ')
+            place = splits.index(split)
+            for name in ('oIoU', 'mIoU'):
+                cell = row.get(f'paper: {name}')
+                if cell is not None and 'refcoco-joint' not in file:
+                    assert scores[name] == float(cell.split(' / ')[place])
+                    compared += 1
+    assert compared == 16 * 3 * 2 + 3 * 3 + 2 * 2

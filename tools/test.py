@@ -3,11 +3,14 @@
 import argparse
 from pathlib import Path
 
+from mmengine.dist import is_main_process
+
 from mmdit.downloads import is_url
 from mmdit.engine.command_line import RunParser, read_config
 from mmdit.engine.distributed import prepare_launcher
 from mmdit.engine.loading import use_safe_loading
-from mmdit.engine.testing import ScoringRunner
+from mmdit.engine.testing import ScoringRunner, list_splits, set_out_file
+from mmdit.evaluation.tables import format_paper, format_table, read_paper
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,6 +27,13 @@ def parse_args() -> argparse.Namespace:
         '--out',
         help='write one row per expression (ids, expression, pixels, IoU) to '
         'this .json or .csv file',
+    )
+    parser.add_argument(
+        '--splits',
+        nargs='*',
+        help='score these splits one after another, each into a file of its '
+        'own, and print one table; without names those that papers report, '
+        'of every data set where the config trains several together',
     )
     parser.add_argument(
         '--show', action='store_true', help='show each picture in a window'
@@ -67,7 +77,7 @@ def main() -> None:
     if args.allow_other_settings:
         cfg.allow_other_settings = True
     if args.out is not None:
-        cfg.test_evaluator.out_file = args.out
+        set_out_file(cfg, args.out)
     if args.show or args.show_dir:
         cfg.default_hooks.visualization.update(
             draw=True,
@@ -75,9 +85,24 @@ def main() -> None:
             wait_time=args.wait_time,
             show_dir=args.show_dir,
         )
+    datasets = None if args.splits is None else list_splits(cfg, args.splits)
     prepare_launcher(cfg)
     use_safe_loading()
-    ScoringRunner.from_cfg(cfg).test()
+    runner = ScoringRunner.from_cfg(cfg)
+    if datasets is None:
+        runner.test()
+        return
+    results = list(runner.test_splits(datasets))
+    if is_main_process():
+        print_splits(args.config.stem, results)
+
+
+def print_splits(name: str, results: list) -> None:
+    """Print a table, and the paper's line where it reports the config."""
+    print(format_table((' '.join(key), *rest) for key, *rest in results))
+    if paper := read_paper(name):
+        scores = {key: measured for key, measured, _ in results}
+        print('\n' + format_paper(scores, paper))
 
 
 if __name__ == '__main__':

@@ -16,8 +16,9 @@ class GRefCOCODataset(RefCOCODataset):
     Items are those of ``RefCOCODataset``, with two differences: ``ann_id`` is
     a list, and ``no_target`` says whether the expression names nothing in the
     image. ``segmentation`` lists the polygons and RLEs of all annotations;
-    their union is the mask. Crowds count like other annotations, where the
-    benchmark's own code (ReLA) leaves them out.
+    their union is the mask. Crowds (``iscrowd``) are left out of it, as the
+    benchmark's own reader (ReLA) leaves them; an expression that names crowds
+    alone then counts as naming nothing.
 
     Files (Liu et al., "GRES: Generalized Referring Expression Segmentation",
     CVPR 2023): ``<data_root>/grefcoco/grefs(unc).json`` or ``.p`` and
@@ -25,6 +26,7 @@ class GRefCOCODataset(RefCOCODataset):
 
     Args:
         dataset: Folder of the files, by default ``grefcoco``.
+        count_crowds: Let crowds count like other annotations.
         shuffle_expressions: Not for gRefCOCO: what two expressions of an image
             name may overlap, so that wrong words could be partly right.
         **kwargs: As in ``RefCOCODataset``.
@@ -37,6 +39,7 @@ class GRefCOCODataset(RefCOCODataset):
         self,
         *,
         dataset: str = 'grefcoco',
+        count_crowds: bool = False,
         shuffle_expressions: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -47,15 +50,21 @@ class GRefCOCODataset(RefCOCODataset):
                 'so a model that reads the words need not fail; set it to '
                 'False, or use RefCOCODataset'
             )
+        self.count_crowds = count_crowds
         super().__init__(dataset=dataset, **kwargs)
 
     def _target(self, ref: Ref) -> dict:
         """Return all that the ref refers to, which may be nothing."""
-        parts = (_parts(a.get('segmentation')) for a in ref.annotations)
+        counted = [
+            annotation
+            for annotation in ref.annotations
+            if self.count_crowds or not annotation.get('iscrowd')
+        ]
+        parts = (_parts(a.get('segmentation')) for a in counted)
         return dict(
             ann_id=ref.ann_ids,
             segmentation=list(chain.from_iterable(parts)),
-            no_target=not ref.annotations,
+            no_target=not counted,
         )
 
 

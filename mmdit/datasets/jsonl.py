@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.dataset import BaseDataset
@@ -87,5 +88,8 @@ class ReferJSONLDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """Return a copy of item ``idx``."""
         record = super().get_data_info(idx)
+        # Of result rows, which may be of several files.
+        record['dataset'] = Path(self.data_root).name
+        record['split'] = Path(self.ann_file).stem
         record['source'] = f'{self.ann_file}, line {record["sent_id"]}'
         return record

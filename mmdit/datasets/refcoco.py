@@ -45,6 +45,7 @@ class ReferDataset(BaseDataset):
         classes=('background', 'referent'), palette=[[0, 0, 0], [220, 20, 60]]
     )
     shuffle_expressions = False
+    dataset = ''
 
     def __init__(
         self,
@@ -88,7 +89,8 @@ class ReferDataset(BaseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """Return a copy of item ``idx``; by ref, with a sentence drawn."""
-        record = super().get_data_info(idx)
+        record = dict(dataset=self.dataset, split=self.split)
+        record |= super().get_data_info(idx)
         if self.sample_by == 'ref':
             sentences = record['sentences']
             record.update(sentences[self._rng().integers(len(sentences))])

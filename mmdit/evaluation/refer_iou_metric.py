@@ -30,6 +30,8 @@ _ID_KEYS = (
     'expression',
     'img_path',
 )
+# Ids are unique within a data set only.
+_SOURCE_KEYS = ('dataset', 'split')
 
 
 @METRICS.register_module()
@@ -38,8 +40,11 @@ class ReferIoUMetric(BaseMetric):
 
     With I and U the pixels of intersection and union at the size of the
     original image: mIoU is the mean of I / U, oIoU is sum(I) / sum(U), and
-    P@X the share of expressions with I / U > X, strictly. An empty truth that
-    is answered by an empty mask counts as IoU 1, gRefCOCO's convention.
+    P@X the share of expressions with I / U > X, strictly, as the method's
+    authors count. Much code of the field counts I / U = X too (``>=``): then
+    its P@0.5 of small masks, where ties are frequent, is a little higher. An
+    empty truth that is answered by an empty mask counts as IoU 1, gRefCOCO's
+    convention.
 
     ``generalized`` adds the scores of gRefCOCO, where expressions may name
     nothing (Liu et al., "GRES: Generalized Referring Expression
@@ -57,11 +62,10 @@ class ReferIoUMetric(BaseMetric):
     - P@X is taken over the expressions that name something.
 
     A share of no expressions at all is NaN. The benchmark's code
-    (https://github.com/henghuiding/ReLA/tree/a389648e8054, file
-    gres_model/evaluation/refer_evaluation.py) agrees but for details: it
-    prints TP / (TP + FP + 1) as T-acc and adds 1 below N-acc too, where the
-    paper's shares stand here; it counts P@X from X itself on; and for an
-    object declared absent by its classifier the mask still counts in sum(U).
+    (https://github.com/henghuiding/ReLA, gres_model/evaluation/
+    refer_evaluation.py, since commit 884ef17) has the same N-acc and T-acc.
+    It counts P@X from X itself on, and for an object declared absent by its
+    classifier the mask still counts in sum(U).
 
     All numbers come from integers, and rows are put into the order of the
     data set first: the result does not depend on how many processes
@@ -69,9 +73,10 @@ class ReferIoUMetric(BaseMetric):
 
     Args:
         out_file: Where to write one row per expression, ``.json`` or
-            ``.csv``: what identifies the item, ``height`` and ``width`` of
-            its image, the pixels of ``truth``, ``predicted``,
-            ``intersection`` and ``union``, and ``iou``.
+            ``.csv``: what identifies the item, with ``dataset`` and ``split``
+            where items have them, ``height`` and ``width`` of its image, the
+            pixels of ``truth``, ``predicted``, ``intersection`` and
+            ``union``, and ``iou``.
         thresholds: The X of P@X.
         generalized: Add gIoU, cIoU, N-acc and T-acc, and ``no_target`` to the
             rows.
@@ -262,8 +267,9 @@ def _named_row(sample: dict) -> dict:
             'needs it in meta_keys of PackReferSegInputs'
         )
     height, width = sample['ori_shape'][:2]
+    source = {key: sample[key] for key in _SOURCE_KEYS if key in sample}
     return {key: sample[key] for key in _ID_KEYS} | dict(
-        height=int(height), width=int(width)
+        **source, height=int(height), width=int(width)
     )
 
 

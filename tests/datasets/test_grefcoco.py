@@ -43,6 +43,8 @@ def test_a_record_of_several_targets(tiny_grefer):
     path = tiny_grefer / 'images/train2014/COCO_train2014_000000000001.jpg'
     assert len(record.pop('segmentation')) == 3
     assert record == dict(
+        dataset='grefcoco',
+        split='train',
         img_path=str(path),
         image_id=1,
         ref_id=20,
@@ -71,12 +73,26 @@ def test_one_target_may_be_a_number_or_a_list(tiny_grefer):
     assert not number['no_target'] and not in_list['no_target']
 
 
+def test_crowds_are_left_out_unless_asked_for(tiny_grefer):
+    kwargs = dict(split='val', test_mode=True)
+    item = read(tiny_grefer, **kwargs)[0]
+    square = read(tiny_grefer, **kwargs)[3]
+    assert item['ann_id'] == [102, 103] and not item['no_target']
+    assert (draw(item) == draw(square)).all() and draw(item).any()
+    # Of nothing but crowds, nothing is left.
+    edit_refs(tiny_grefer, lambda refs: refs[3].update(ann_id=[102]))
+    assert read(tiny_grefer, **kwargs)[0]['no_target'] is True
+    counted = read(tiny_grefer, count_crowds=True, **kwargs)[0]
+    assert not counted['no_target'] and draw(counted).any()
+
+
 # polygons, and RLEs of both kinds
 @pytest.mark.parametrize(
     ('split', 'ann_ids'), [('train', [100, 101]), ('val', [102, 103])]
 )
 def test_the_mask_is_the_union_of_all(tiny_grefer, split, ann_ids):
-    several = read(tiny_grefer, split=split, sample_by='sentence')[0]
+    kwargs = dict(sample_by='sentence', count_crowds=True)
+    several = read(tiny_grefer, split=split, **kwargs)[0]
     assert several['ann_id'] == ann_ids
     content = json.loads(
         (tiny_grefer / 'grefcoco' / 'instances.json').read_text()

@@ -42,6 +42,30 @@ def test_lines_are_aligned_whatever_the_names(print_results, tmp_path):
     assert lines[2].startswith('rows ')
 
 
+def test_splits_have_lines_and_the_paper_is_beside_them(
+    print_results, tmp_path
+):
+    path = write_rows(tmp_path / 'rows.json', [(1, 2), (9, 10)])
+    rows = json.loads(path.read_text())
+    rows[0].update(dataset='refcoco', split='val')
+    rows[1].update(dataset='refcoco', split='testA')
+    path.write_text(json.dumps(rows))
+    printed = print_results('--paper', 'ldit_sam-vit-b', f'mine={path}')
+    *table, blank, titles, names, ours, paper = printed.splitlines()
+    assert [line.split()[:3] for line in table[1:]] == [
+        ['mine', 'refcoco', 'val'],
+        ['mine', 'refcoco', 'testA'],
+    ]
+    assert not blank and titles.split('|')[1].split() == ['refcoco', 'testA']
+    assert names.split()[:5] == ['P@0.5', 'P@0.7', 'P@0.9', 'oIoU', 'mIoU']
+    assert ours.split()[:6] == ['ours', '0.00', '0.00', '0.00', *['50.00'] * 2]
+    assert paper.split('|')[0].split() == (
+        ['paper', '85.68', '76.61', '29.89', '71.98', '74.73']
+    )
+    with pytest.raises(SystemExit, match='does not report'):
+        print_results('--paper', 'other', path)
+
+
 @pytest.mark.parametrize('text', [None, '[]', '{', '{"a": 1}'])
 def test_a_file_without_rows_is_named(print_results, tmp_path, text):
     path = tmp_path / 'bad.json'

@@ -151,6 +151,29 @@ def test_scores_rows_and_pictures_agree(folder):
     assert picture.shape[1] > 3 * 256
 
 
+def test_several_splits_are_one_table_and_files_of_their_own(folder):
+    printed = call_tool(
+        *('tools/test.py', folder, CONFIG, folder / 'first/iter_4.pth'),
+        *('--work-dir', 'splits', '--splits', 'val', 'train'),
+        *('--out', 'splits.json', '--show-dir', 'shown'),
+        *('--cfg-options', *SMALL),
+    )
+    lines = printed.splitlines()
+    for split in ('val', 'train'):
+        rows = json.loads(
+            (folder / f'splits_refcoco_{split}.json').read_text()
+        )
+        assert {(r['dataset'], r['split']) for r in rows} == {
+            ('refcoco', split)
+        }
+        pictures = list((folder / f'shown/refcoco_{split}').iterdir())
+        assert len(pictures) == len(rows)
+        (line,) = (x for x in lines if x.startswith(f'refcoco {split} '))
+        score = ReferIoUMetric().compute_metrics(rows)
+        assert line.split()[2] == f'{score["mIoU"]:.2f}'
+        assert line.split()[-1] == str(len(rows))
+
+
 def test_two_processes_score_as_one(folder):
     # That they train is seen in test_stopping.
     _, alone = score(folder, 'alone.json')

@@ -4,12 +4,17 @@ The rows are what ``tools/test.py --out`` writes, one for every expression.
 """
 
 import argparse
-import json
 from pathlib import Path
 
-from mmdit.evaluation import ReferIoUMetric
-
-COLUMNS = ('mIoU', 'oIoU', 'P@0.5', 'P@0.7', 'P@0.9')
+from mmdit.evaluation.tables import (
+    format_paper,
+    format_table,
+    group_rows,
+    list_models,
+    read_paper,
+    read_rows,
+    score_rows,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,51 +27,44 @@ def parse_args() -> argparse.Namespace:
         help='name of a table row and the .json file with its result rows; '
         'without NAME= the file name is the name',
     )
+    parser.add_argument(
+        '--paper',
+        metavar='MODEL',
+        help="also print all files together as a line of the paper's table, "
+        "and the paper's line of a config of configs/dit below it: "
+        + ', '.join(list_models()),
+    )
     return parser.parse_args()
-
-
-def score(rows: list[dict]) -> list[float]:
-    """Return the values of ``COLUMNS`` in percent."""
-    scores = ReferIoUMetric().compute_metrics(rows)
-    return [scores[column] for column in COLUMNS]
-
-
-def read_rows(path: str) -> list[dict]:
-    """Read the rows of one file; stop with a reason where there are none."""
-    try:
-        rows = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise SystemExit(
-            f'cannot read result rows of {path}: {error}'
-        ) from None
-    if not isinstance(rows, list) or not rows:
-        raise SystemExit(
-            f'{path} holds no result rows; write them with '
-            'tools/test.py CONFIG CHECKPOINT --out FILE.json'
-        )
-    return rows
-
-
-def format_table(named_rows: dict[str, list[dict]]) -> str:
-    """Return an aligned table with one line for every name."""
-    width = max(len(name) for name in named_rows)
-    header = ''.join(f'{column:>8}' for column in COLUMNS)
-    lines = [' ' * width + header + '   expressions']
-    for name, rows in named_rows.items():
-        values = ''.join(f'{value:8.2f}' for value in score(rows))
-        lines.append(f'{name:<{width}}{values}{len(rows):14d}')
-    return '\n'.join(lines)
 
 
 def main() -> None:
     """Read every file and print the table."""
-    named_rows = {}
-    for result in parse_args().results:
+    args, lines, scores = parse_args(), [], {}
+    if args.paper and not read_paper(args.paper):
+        raise SystemExit(
+            f'the paper does not report {args.paper!r}; it has '
+            + ', '.join(list_models())
+        )
+    for result in args.results:
         name, has_name, path = result.partition('=')
         if not has_name:
             name, path = Path(result).stem, result
-        named_rows[name] = read_rows(path)
-    print(format_table(named_rows))
+        try:
+            groups = group_rows(read_rows(path))
+        except ValueError as error:
+            raise SystemExit(str(error)) from None
+        for key, rows in groups.items():
+            label = name if len(groups) == 1 else ' '.join((name, *key))
+            if args.paper and key in scores:
+                raise SystemExit(
+                    f'two files hold rows of {" ".join(key)}; give those of '
+                    'one model with --paper'
+                )
+            scores[key] = score_rows(rows)
+            lines.append((label, scores[key], len(rows)))
+    print(format_table(lines))
+    if args.paper:
+        print('\n' + format_paper(scores, read_paper(args.paper)))
 
 
 if __name__ == '__main__':

@@ -26,7 +26,7 @@ META_KEYS = (
 )
 # Keys that some data sets give their items: where an item comes from among
 # several data sets, and whether its expression names nothing.
-OPTIONAL_KEYS = ('dataset', 'split_by', 'no_target')
+OPTIONAL_KEYS = ('dataset', 'split', 'split_by', 'no_target')
 
 
 @TRANSFORMS.register_module()
