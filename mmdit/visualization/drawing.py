@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-TRUTH_COLOUR = (46, 160, 67)
+# On dark and light, and on the red, green, cyan and yellow things that masks
+# surround: the line has a dark one on both sides.
+TRUTH_COLOUR, CASING = (0, 229, 255), (12, 12, 14)
 PREDICTION_COLOUR = (214, 51, 132)
 INK, PAPER = (28, 28, 30), (255, 255, 255)
 # Small images are enlarged, so that a person can see and read.
@@ -31,7 +33,7 @@ def draw_comparison(
         expression: Written above the panels.
         truth: (H, W) bool, or None to leave its panel out.
         prediction: (H, W) bool, or None to leave its panel out.
-        alpha: Opacity of a mask's colour.
+        alpha: Opacity of the prediction's colour; the truth is an outline.
 
     Returns:
         (H', W', 3) uint8, RGB.
@@ -39,7 +41,7 @@ def draw_comparison(
     scale = max(1.0, MIN_SIDE / max(image.shape[:2]))
     panels, captions = [_enlarge(image, scale)], ['image']
     if truth is not None:
-        panels.append(_paint(image, truth, TRUTH_COLOUR, alpha, scale))
+        panels.append(_paint(image, truth, TRUTH_COLOUR, 0, scale, CASING))
         captions.append('truth')
     if prediction is not None:
         panels.append(
@@ -67,6 +69,7 @@ def _paint(
     colour: tuple[int, int, int],
     alpha: float,
     scale: float,
+    casing: tuple[int, int, int] | None = None,
 ) -> np.ndarray:
     """Tint a mask's pixels and trace its outline on the enlarged image."""
     painted = _enlarge(image, scale)
@@ -77,7 +80,7 @@ def _paint(
         (width, height),
         interpolation=cv2.INTER_NEAREST,
     )
-    tint(painted, big, colour, alpha)
+    tint(painted, big, colour, alpha, casing)
     return painted
 
 
@@ -86,6 +89,7 @@ def tint(
     mask: np.ndarray,
     colour: tuple[int, int, int],
     alpha: float = 0.5,
+    casing: tuple[int, int, int] | None = None,
 ) -> None:
     """Colour a mask's pixels and trace its outline, in place.
 
@@ -94,6 +98,7 @@ def tint(
         mask: (H, W) uint8, 0 or 1.
         colour: RGB.
         alpha: Opacity of the colour.
+        casing: Colour of a line on both sides of the outline, if any.
     """
     levels = np.arange(256)[:, None]
     table = levels * (1 - alpha) + np.array(colour) * alpha
@@ -103,6 +108,9 @@ def tint(
         mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE
     )
     thickness = max(1, round(max(image.shape[:2]) / 256))
+    if casing is not None:
+        thickness *= 2
+        cv2.drawContours(image, outlines, -1, casing, 2 * thickness + 1)
     cv2.drawContours(image, outlines, -1, colour, thickness)
 
 

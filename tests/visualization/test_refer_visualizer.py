@@ -38,10 +38,13 @@ def test_three_panels_show_image_truth_and_prediction(scene):
     assert picture.shape[1] == 3 * 400 + 4 * GAP
     plain = panel_of(picture, 0)
     assert (plain == 128).all()
-    for number, colour in ((1, TRUTH_COLOUR), (2, PREDICTION_COLOUR)):
-        panel = panel_of(picture, number)
-        inside = panel[40:110, 40:160]
-        assert abs(inside.astype(int) - tinted(colour)).max() <= 1
+    true, predicted = panel_of(picture, 1), panel_of(picture, 2)
+    # The truth is an outline, which hides nothing of what it surrounds.
+    assert (true[40:110, 40:160] == 128).all()
+    assert (true == TRUTH_COLOUR).all(axis=2).sum() > 300
+    inside = predicted[40:110, 40:160]
+    assert abs(inside.astype(int) - tinted(PREDICTION_COLOUR)).max() <= 1
+    for panel in (true, predicted):
         assert (panel[160:, 210:] == 128).all()
 
 

@@ -87,7 +87,13 @@ def test_the_worst_cases_come_first_and_pictures_before_others(open_page):
     first = page.locator('.case').first
     image = first.locator('img')
     assert image.get_attribute('alt').startswith('image, truth, a for “')
-    assert image.get_attribute('loading') == 'lazy'
+    assert image.get_attribute('loading') is None
+
+
+def test_a_print_has_the_pictures(open_page):
+    page = open_page('one.html')
+    page.get_by_label('with picture only').check()
+    assert b'/Subtype /Image' in page.pdf()
 
 
 def test_words_are_searched(open_page):

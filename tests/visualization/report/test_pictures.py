@@ -79,7 +79,8 @@ def test_words_are_cut_off_overlays(results, tmp_path):
         # three panels of 256 pixels, enlarged from 90, and the two gaps
         assert picture.shape[1] == 3 * 256 + 2 * 8
         assert abs(picture[:, 5:250] - 120).max() < 12  # no ink, no paper
-        assert is_tinted(picture[40, 264 + 60], 120, TRUTH_COLOUR)
+        distance = abs(picture[:, 264:520] - TRUTH_COLOUR).max(axis=2)
+        assert (distance < 60).sum() > 100
 
 
 def test_the_other_model_adds_its_panel(results, tmp_path):

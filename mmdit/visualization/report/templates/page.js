@@ -81,8 +81,7 @@
   function picture(row) {
     const figure = element('figure');
     const image = element('img');
-    image.loading = 'lazy';
-    image.decoding = 'async';
+    // Not lazily: what was not yet seen would be missing from a print.
     image.alt = data.panels.length
       ? `${data.panels.join(', ')} for “${data.expressions[row]}”`
       : `the image of “${data.expressions[row]}”`;
