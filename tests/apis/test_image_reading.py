@@ -142,7 +142,7 @@ def test_heic_is_read_or_named(rgb, tmp_path, monkeypatch):
     difference = read_image(path).astype(int) - rgb[..., ::-1]
     assert abs(difference).mean() < 12
     monkeypatch.setitem(sys.modules, 'pillow_heif', None)
-    with pytest.raises(ImportError, match=r'HEIC.*install mmdit\[heif\]'):
+    with pytest.raises(ImportError, match=r'HEIC.*install mmdit-seg\[heif\]'):
         read_image(path)
 
 

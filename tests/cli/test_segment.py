@@ -112,7 +112,7 @@ def test_bad_images_are_listed_and_cost_nothing(folder, capsys):
     names = ['photos/a.png', 'photos/c.png', 'photos/d.png']
     assert [row['image'] for row in lines()] == names
     assert json.loads(Path('out/predictions.json').read_text()) == lines()
-    *found, last = printed.out.splitlines()
+    *found, _, last = printed.out.splitlines()
     assert [line.split(':')[0] for line in found] == names
     assert last == 'written to out'
     first, second, count = printed.err.splitlines()

@@ -66,6 +66,22 @@ def test_splits_have_lines_and_the_paper_is_beside_them(
         print_results('--paper', 'other', path)
 
 
+def test_a_good_a_middling_and_a_bad_overlay_are_named(
+    print_results, tmp_path
+):
+    path = write_rows(tmp_path / 'rows.json', [(i, 10) for i in range(10)])
+    rows = json.loads(path.read_text())
+    for i, row in enumerate(rows):
+        row.update(img_path=f'images/{i}.png', sent_id=i)
+    path.write_text(json.dumps(rows))
+    lines = print_results(path, '--overlays', 'shown').splitlines()[-3:]
+    assert [(line.split()[0], line.split()[3]) for line in lines] == [
+        ('good', 'shown/9_sent9.png'),
+        ('middling', 'shown/5_sent5.png'),
+        ('bad', 'shown/1_sent1.png'),
+    ]
+
+
 @pytest.mark.parametrize('text', [None, '[]', '{', '{"a": 1}'])
 def test_a_file_without_rows_is_named(print_results, tmp_path, text):
     path = tmp_path / 'bad.json'

@@ -15,6 +15,7 @@ from mmdit.evaluation.tables import (
     read_rows,
     score_rows,
 )
+from mmdit.visualization import picture_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -34,12 +35,32 @@ def parse_args() -> argparse.Namespace:
         "and the paper's line of a config of configs/dit below it: "
         + ', '.join(list_models()),
     )
+    parser.add_argument(
+        '--overlays',
+        metavar='DIR',
+        help='also name a good, a middling and a bad picture of the first '
+        'file, which tools/test.py --show-dir wrote into this folder',
+    )
     return parser.parse_args()
+
+
+def name_overlays(rows: list[dict], folder: str) -> str:
+    """Name pictures at the 90th, 50th and 10th percentile of IoU."""
+    rows = sorted(rows, key=lambda row: row['iou'])
+    lines = []
+    for word, share in (('good', 0.9), ('middling', 0.5), ('bad', 0.1)):
+        row = rows[int(share * len(rows))]
+        path = Path(folder) / picture_name(row['img_path'], row['sent_id'])
+        lines.append(
+            f'  {word:<8}  IoU {row["iou"]:.2f}  {path}  '
+            f'\u201c{row["expression"]}\u201d'
+        )
+    return '\n'.join(lines)
 
 
 def main() -> None:
     """Read every file and print the table."""
-    args, lines, scores = parse_args(), [], {}
+    args, lines, scores, first = parse_args(), [], {}, []
     if args.paper and not read_paper(args.paper):
         raise SystemExit(
             f'the paper does not report {args.paper!r}; it has '
@@ -50,21 +71,25 @@ def main() -> None:
         if not has_name:
             name, path = Path(result).stem, result
         try:
-            groups = group_rows(read_rows(path))
+            rows = read_rows(path)
         except ValueError as error:
             raise SystemExit(str(error)) from None
-        for key, rows in groups.items():
+        first = first or rows
+        groups = group_rows(rows)
+        for key, part in groups.items():
             label = name if len(groups) == 1 else ' '.join((name, *key))
             if args.paper and key in scores:
                 raise SystemExit(
                     f'two files hold rows of {" ".join(key)}; give those of '
                     'one model with --paper'
                 )
-            scores[key] = score_rows(rows)
-            lines.append((label, scores[key], len(rows)))
+            scores[key] = score_rows(part)
+            lines.append((label, scores[key], len(part)))
     print(format_table(lines))
     if args.paper:
         print('\n' + format_paper(scores, read_paper(args.paper)))
+    if args.overlays:
+        print(f'\nOverlays:\n{name_overlays(first, args.overlays)}')
 
 
 if __name__ == '__main__':
