@@ -80,7 +80,7 @@ def list_splits(cfg: Config, splits: Sequence[str] = ()) -> list[dict]:
     members = trained.get('members') or [dict()]
     found = []
     for member in members:
-        dataset = copy.deepcopy(tested) | dict(member)
+        dataset = dict(copy.deepcopy(tested), **member)
         default = 'grefcoco' if 'GRef' in tested.type else 'refcoco'
         name = dataset.setdefault('dataset', default)
         known = REPORTED.get(name, ())

@@ -14,7 +14,12 @@ from torch import Tensor
 from mmdit.apis.models import config_of_weights, load_weights
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.hf_config import make_hf_config
-from mmdit.checkpoints.settings import KEY, recorded_settings
+from mmdit.checkpoints.settings import (
+    KEY,
+    TRAINED_ON,
+    recorded_data,
+    recorded_settings,
+)
 from mmdit.checkpoints.sources import SOURCES, from_mmdit, to_mmdit
 from mmdit.checkpoints.writing import (
     check_destination,
@@ -153,7 +158,9 @@ def convert(args: argparse.Namespace) -> None:
         lines += renamed.describe_dropped()
     for line in lines:
         print(line)
-    settings = recorded_settings(checkpoint)
+    settings = dict(recorded_settings(checkpoint))
+    if (trained_on := recorded_data(checkpoint)) is not None:
+        settings[TRAINED_ON] = trained_on
     write(args, target, source, renamed.state_dict, settings)
     print(
         f'{args.dst}: {SOURCES[target].title}, '
