@@ -50,8 +50,8 @@ class ScoringRunner(Runner):
             for metric, path in zip(_metrics(cfg), out_files, strict=True):
                 if path is not None:
                     metric['out_file'] = str(add_name(path, *key))
-            for hook in self.hooks if show_dir else ():
-                if hasattr(hook, 'show_dir'):
+            for hook in self.hooks:
+                if show_dir is not None and hasattr(hook, 'show_dir'):
                     hook.show_dir = str(Path(show_dir, '_'.join(key)))
             self._test_dataloader = dict(cfg.test_dataloader, dataset=dataset)
             self._test_evaluator = cfg.test_evaluator
