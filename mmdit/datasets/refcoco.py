@@ -89,6 +89,7 @@ class ReferDataset(BaseDataset):
 
     def get_data_info(self, idx: int) -> dict:
         """Return a copy of item ``idx``; by ref, with a sentence drawn."""
+        record: dict[str, Any]
         record = dict(dataset=self.dataset, split=self.split)
         record |= super().get_data_info(idx)
         if self.sample_by == 'ref':

@@ -14,7 +14,7 @@ COLUMNS = ('mIoU', 'oIoU', 'P@0.5', 'P@0.7', 'P@0.9')
 PAPER_COLUMNS = ('P@0.5', 'P@0.7', 'P@0.9', 'oIoU', 'mIoU')
 PAPER = 'configs/dit/paper.csv'
 #: Scores by data set and split.
-Scores = dict[tuple[str, str], Mapping[str, float]]
+Scores = Mapping[tuple[str, str], Mapping[str, float]]
 
 
 def read_rows(path: str | Path) -> list[dict]:

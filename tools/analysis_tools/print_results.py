@@ -60,7 +60,8 @@ def name_overlays(rows: list[dict], folder: str) -> str:
 
 def main() -> None:
     """Read every file and print the table."""
-    args, lines, scores, first = parse_args(), [], {}, []
+    args, lines, scores = parse_args(), [], {}
+    first: list[dict] = []
     if args.paper and not read_paper(args.paper):
         raise SystemExit(
             f'the paper does not report {args.paper!r}; it has '
