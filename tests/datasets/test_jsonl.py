@@ -55,6 +55,8 @@ def test_a_record(tiny_jsonl):
     root = tiny_jsonl.parent
     record = read(tiny_jsonl)[0]
     assert record == dict(
+        dataset=root.name,
+        split=tiny_jsonl.stem,
         img_path=str(root / 'images/a.jpg'),
         image_id='images/a.jpg',
         ref_id=1,

@@ -77,6 +77,8 @@ def test_a_record_by_sentence(tiny_refer):
     record = dataset[1]
     assert record.pop('segmentation')['size'] == [50, 30]
     assert record == dict(
+        dataset='refcoco',
+        split='val',
         img_path=str(path),
         image_id=2,
         ref_id=14,
