@@ -89,7 +89,8 @@ class ReferJSONLDataset(BaseDataset):
         """Return a copy of item ``idx``."""
         record = super().get_data_info(idx)
         # Of result rows, which may be of several files.
-        record['dataset'] = Path(self.data_root).name
-        record['split'] = Path(self.ann_file).stem
+        path = Path(self.ann_file)
+        record['dataset'] = Path(self.data_root or path.parent).name
+        record['split'] = path.stem
         record['source'] = f'{self.ann_file}, line {record["sent_id"]}'
         return record
