@@ -100,8 +100,9 @@ def main() -> None:
 def print_splits(name: str, results: list) -> None:
     """Print a table, and the paper's line where it reports the config."""
     print(format_table((' '.join(key), *rest) for key, *rest in results))
-    if paper := read_paper(name):
-        scores = {key: measured for key, measured, _ in results}
+    paper = read_paper(name)
+    scores = {key: measured for key, measured, _ in results}
+    if paper.keys() & scores.keys():
         print('\n' + format_paper(scores, paper))
 
 
