@@ -79,7 +79,10 @@ def test_a_file_is_converted_and_comes_back(
     count = len(sam.state_dict())
     assert f"{back}: Meta's SAM, {count} tensors" in capsys.readouterr().out
     written = torch.load(ours, weights_only=True)
-    assert written['meta'] == dict(converted_from='sam')
+    assert written['meta'] == dict(
+        converted_from='sam',
+        settings=dict(trained_on='photographs of SA-1B, without words'),
+    )
     assert 'backbone.pos_embed' in written['state_dict']
     # Bare, as segment_anything reads it.
     assert_same(torch.load(back, weights_only=True), sam.state_dict())
