@@ -75,13 +75,13 @@ def cover(names, *kinds):
     return chosen
 
 
-@pytest.fixture
-def load(tmp_path):
+@pytest.fixture(scope='module')
+def load(tmp_path_factory):
     """Load a config by name, with BERT and vocabulary that are here.
 
     Configs name vocabularies by paths of data that need not be here.
     """
-    vocab = tmp_path / 'vocab.txt'
+    vocab = tmp_path_factory.mktemp('vocab') / 'vocab.txt'
     special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
     vocab.write_text('\n'.join([*special, *WORDS.split()]) + '\n')
 
@@ -101,11 +101,17 @@ def load(tmp_path):
     return load
 
 
+@functools.cache
+def build_without_memory(model):
+    with torch.device('meta'):
+        return MODELS.build(json.loads(model))
+
+
 @pytest.mark.parametrize('name', CONFIGS)
 def test_config_builds_at_full_size(name, load):
     cfg = load(name)
-    with torch.device('meta'):
-        model = MODELS.build(cfg.model)
+    # The same model with other data or another schedule is built once.
+    model = build_without_memory(json.dumps(cfg.model.to_dict()))
     build_optim_wrapper(model, cfg.optim_wrapper)
     for loader in ('train', 'val', 'test'):
         for transform in cfg[f'{loader}_dataloader'].dataset.pipeline:
