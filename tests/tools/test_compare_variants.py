@@ -1,12 +1,12 @@
 """tools/analysis_tools/compare_variants.py."""
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from in_process import call_tool
 
 from mmdit.datasets.synthref import write_synthref
 
@@ -102,20 +102,13 @@ def test_another_start_is_refused(tool):
 
 
 @pytest.mark.slow
-def test_two_rows_are_compared_and_not_repeated(tool, tmp_path, monkeypatch):
-    """All the way: pre-training, two variants, table and picture."""
+def test_rows_are_compared_and_not_repeated(tool, tmp_path, monkeypatch):
+    """All the way: pre-training, a variant, table and picture."""
+    # Its process has to find the tool.
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    monkeypatch.setitem(sys.modules, SCRIPT.stem, tool)
+    monkeypatch.chdir(tmp_path)
     write_synthref(tmp_path / 'data/synthref', train=8, val=3)
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
-
-    def run(*command):
-        return subprocess.run(
-            [sys.executable, *map(str, command)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-
     configs = []
     for name in ('prompts', 'default', 'ldit-frozen'):
         path = tmp_path / f'{name}_small.py'
@@ -127,24 +120,33 @@ def test_two_rows_are_compared_and_not_repeated(tool, tmp_path, monkeypatch):
             + (f'model = dict({init})\n' if name != 'prompts' else '')
         )
         configs.append(path)
-    command = [
-        *(SCRIPT, *configs[1:], '--pretrain', configs[0], '--seeds', 3),
-        *('--out', tmp_path / 'page.md', '--plot', tmp_path / 'plot.png'),
-    ]
-    done = run(*command)
-    assert done.returncode == 0, done.stdout + done.stderr
-    results = sorted(tmp_path.glob('work_dirs/compare_variants/*/*/*.json'))
-    results = [p for p in results if p.name == 'result.json']
-    assert len(results) == 2
-    content = json.loads(results[0].read_text())
+
+    def pretrain(command, check):
+        assert command[0] == sys.executable and check
+        call_tool(Path(command[1]).relative_to(ROOT), tmp_path, *command[2:])
+
+    monkeypatch.setattr(tool, 'subprocess', Mock(run=pretrain))
+    monkeypatch.setattr(tool, 'git', lambda *_: 'abc')
+
+    def compare(*compared):
+        command = [SCRIPT, *compared, '--pretrain', configs[0], '--seeds', 3]
+        command += ['--out', 'page.md', '--plot', 'plot.png']
+        monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
+        tool.main()
+        assert Path('plot.png').read_bytes().startswith(b'\x89PNG')
+        return Path('page.md').read_text()
+
+    assert '[default]' in compare(configs[1])
+    folder = tmp_path / 'work_dirs/compare_variants'
+    (path,) = folder.rglob('result.json')
+    assert path.parent == folder / 'default_small/seed3'
+    content = json.loads(path.read_text())
     assert 0 <= content['mIoU'] <= 100 and content['iters'] == 2
     assert content['seed'] == 3
-    page = (tmp_path / 'page.md').read_text()
+    # Both have a result now: nothing is left to train.
+    monkeypatch.setattr(tool, 'run_apart', None)
+    other = folder / 'ldit-frozen_small/seed3/result.json'
+    other.parent.mkdir(parents=True)
+    other.write_text(json.dumps(content | dict(config=configs[2].name)))
+    page = compare(*configs[1:])
     assert '[default]' in page and '[ldit-frozen]' in page
-    assert (tmp_path / 'plot.png').read_bytes().startswith(b'\x89PNG')
-    before = [p.stat().st_mtime_ns for p in results]
-    # In this process: there is nothing to train.
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
-    tool.main()
-    assert [p.stat().st_mtime_ns for p in results] == before
