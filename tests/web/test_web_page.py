@@ -22,21 +22,28 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def tab(address):
-    """A tab with the page, and the hosts that it has asked for anything."""
+@pytest.fixture(scope='module')
+def browser():
+    """A browser of several visitors; a page of it is a visitor of its own."""
     api = pytest.importorskip('playwright.sync_api')
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(CHROMIUM), args=ARGS
         )
-        tab = browser.new_page(viewport=dict(width=1280, height=900))
-        tab.hosts = set()
-        tab.on('request', lambda request: tab.hosts.add(host(request.url)))
-        tab.goto(address)
-        tab.wait_for_selector('#find')
-        yield tab
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def tab(address, browser):
+    """A tab with the page, and the hosts that it has asked for anything."""
+    tab = browser.new_page(viewport=dict(width=1280, height=900))
+    tab.hosts = set()
+    tab.on('request', lambda request: tab.hosts.add(host(request.url)))
+    tab.goto(address)
+    tab.wait_for_selector('#find')
+    yield tab
+    tab.close()
 
 
 def host(url):
