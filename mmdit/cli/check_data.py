@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 from mmdit.cli.running import run
+from mmdit.datasets.reading.foreign import advise_converting
 
 FOLDERS = 'tools/dataset_converters/refer.py'
 LINES = 'tools/dataset_converters/check_jsonl.py'
 
 
 def main() -> int:
-    """Check a folder of data sets or a JSON-lines file."""
+    """Check a folder of data sets, or JSON-lines files."""
     parser = argparse.ArgumentParser(
         usage='%(prog)s DATA [OPTIONS]',
         description='Check that a data set is complete and usable. '
@@ -22,10 +23,12 @@ def main() -> int:
         'data',
         metavar='DATA',
         help='folder of RefCOCO, RefCOCO+, RefCOCOg, RefCLEF or gRefCOCO '
-        '(docs/prepare_data.md), or a .jsonl file (docs/own_data.md)',
+        '(docs/prepare_data.md), or .jsonl files (docs/own_data.md)',
     )
     # The checkers have options of their own.
     data = parser.parse_args(sys.argv[1:2]).data
+    if advice := Path(data).is_dir() and advise_converting(data):
+        raise ValueError(advice)
     is_lines = data.endswith('.jsonl') or Path(data).is_file()
     return run(LINES if is_lines else FOLDERS, parser.prog, sys.argv[1:])
 

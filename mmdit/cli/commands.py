@@ -54,10 +54,15 @@ COMMANDS = {
         "turn a checkpoint of SAM into mmdit's, or back",
         'sam_vit_b_01ec64.pth sam-vit-b.pth',
     ),
+    'convert-data': Command(
+        'mmdit.cli.convert_data',
+        'turn annotations of COCO, labelme, CVAT, ... into JSON lines',
+        'labelme photos data/own/train.jsonl --val data/own/val.jsonl',
+    ),
     'check-data': Command(
         'mmdit.cli.check_data',
-        'check RefCOCO and its kin, or a .jsonl file of your own',
-        'data/refer',
+        'check RefCOCO and its kin, or .jsonl files of your own',
+        'data/own/train.jsonl data/own/val.jsonl',
     ),
 }
 

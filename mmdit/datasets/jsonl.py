@@ -81,6 +81,8 @@ class ReferJSONLDataset(BaseDataset):
                     ),
                 )
             )
+            if row.turn_by_exif is not None:
+                records[-1]['turn_by_exif'] = row.turn_by_exif
         if not records:
             raise ValueError(f'{self.ann_file} has no rows; {FORMAT}')
         return records

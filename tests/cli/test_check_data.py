@@ -1,6 +1,8 @@
 import json
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 from mmdit.cli.main import main
@@ -37,3 +39,79 @@ def test_data_that_are_nowhere_are_wrong_arguments(name, capsys):
         main(['check-data', name])
     assert stop.value.code == 2
     assert f'mmdit check-data: error: {name} ' in capsys.readouterr().err
+
+
+COCO = dict(info={}, images=[], annotations=[], categories=[])
+LABELME = dict(version='5.2.1', flags={}, shapes=[], imagePath='a.jpg')
+
+
+@pytest.mark.parametrize(
+    ('name', 'content', 'kind'),
+    [
+        ('instances.json', COCO, 'coco'),
+        ('a.json', LABELME, 'labelme'),
+        ('tasks.json', [dict(id=1, annotations=[])], 'label-studio'),
+    ],
+)
+@pytest.mark.parametrize('whole', [True, False])
+def test_annotations_of_other_tools_name_the_way(
+    name, content, kind, whole, tmp_path, capsys
+):
+    path = tmp_path / name
+    path.write_text(json.dumps(content))
+    given = str(path if whole else tmp_path)
+    assert main(['check-data', given]) == 1
+    advice = f'mmdit convert-data {kind} {given} OUT.jsonl'
+    assert advice in capsys.readouterr().err
+
+
+def test_images_of_two_files_are_found(tiny_jsonl, capsys):
+    root = tiny_jsonl.parent
+    copy = root / 'images/copy.png'
+    copy.write_bytes((root / 'images/b.png').read_bytes())
+    other = root / 'val.jsonl'
+    row = dict(
+        image='images/copy.png', expression='x', mask=[[1, 1, 9, 1, 9, 9]]
+    )
+    more = dict(row, image='images/a.jpg')
+    other.write_text('\n'.join(map(json.dumps, (row, more))))
+    files = [str(tiny_jsonl), str(other)]
+    assert main(['check-data', *files, '--workers', '1']) == 0
+    printed = capsys.readouterr().out
+    assert 'images of another file (2)' in printed
+    assert f'{root}/images/copy.png: {tiny_jsonl} as {root}/images/b.png' in (
+        printed
+    )
+    assert f'{root}/images/a.jpg: {tiny_jsonl}\n' in printed
+
+
+def test_converted_annotations_are_usable(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((40, 60, 3), 90, np.uint8))
+    content = dict(
+        COCO,
+        images=[dict(id=1, file_name='a.png', height=40, width=60)],
+        annotations=[
+            dict(
+                id=1,
+                image_id=1,
+                caption='the square',
+                segmentation=[[10, 5, 30, 5, 30, 20, 10, 20]],
+            ),
+            dict(id=2, image_id=1, caption='boxed', segmentation=[]),
+        ],
+    )
+    path = tmp_path / 'instances.json'
+    path.write_text(json.dumps(content))
+    out = tmp_path / 'own/train.jsonl'
+    assert main(['convert-data', 'coco', str(path), str(out)]) == 0
+    told = capsys.readouterr()
+    assert told.out == f'1 rows, 1 images: {out}\n'
+    assert 'left out: no mask' in told.err and 'annotation 2' in told.err
+    assert main(['check-data', str(out), '--workers', '1']) == 0
+
+
+def test_the_help_says_what_is_weak(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(['convert-data', '--help'])
+    assert stop.value.code == 0
+    assert 'are weak' in ' '.join(capsys.readouterr().out.split())

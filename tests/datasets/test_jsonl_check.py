@@ -39,7 +39,7 @@ def test_a_good_file_is_usable(tiny_jsonl):
     report = check_jsonl(tiny_jsonl)
     assert report.status == 'usable' and report.problems == {}
     assert report.verdict == f'{tiny_jsonl}: OK, 6 rows'
-    assert (report.rows, report.images) == (6, 2)
+    assert (report.rows, len(report.images)) == (6, 2)
     assert report.words == [1, 2, 2, 2, 2, 5]
     kinds = {'polygons': 2, 'RLE': 2, 'PNG': 1, 'no target': 1}
     assert report.masks == kinds

@@ -1,7 +1,8 @@
-"""Check a JSON-lines data set: every row, image and mask.
+"""Check JSON-lines data sets: every row, image and mask.
 
 ``python tools/dataset_converters/check_jsonl.py data/own/train.jsonl``; the
-format is in docs/own_data.md. Exit status: 0 usable, 1 not, 2 wrong arguments.
+format is in docs/own_data.md. Of several files it also finds the images that
+they share. Exit status: 0 usable, 1 not, 2 wrong arguments.
 """
 
 import argparse
@@ -13,7 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mmdit.datasets.checking import LinesReport, check_jsonl
+from mmdit.datasets.checking import (
+    LinesReport,
+    check_jsonl,
+    shared_images,
+)
 from mmdit.datasets.checking.printing import (
     add_options,
     find_mistake,
@@ -28,7 +33,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0] + ' See docs/own_data.md.'
     )
-    parser.add_argument('file', type=Path, help='the JSON-lines file')
+    parser.add_argument(
+        'files', type=Path, nargs='+', metavar='FILE', help='JSON-lines file'
+    )
     for name, key in (('image', 'img_path'), ('mask', 'mask_path')):
         parser.add_argument(
             f'--{name}-root',
@@ -46,35 +53,40 @@ def parse_args() -> argparse.Namespace:
         folder = getattr(args, name)
         if folder is not None and not folder.is_dir():
             parser.error(f'--{name.replace("_", "-")} {folder} is no folder')
-    if not args.file.is_file():
-        parser.error(f'{args.file} does not exist or is no file')
+    for path in args.files:
+        if not path.is_file():
+            parser.error(f'{path} does not exist or is no file')
     return args
 
 
 def main() -> int:
-    """Check the file, say what was found and return the exit status."""
+    """Check the files, say what was found and return the exit status."""
     args = parse_args()
     out, err = Console(highlight=False), Console(stderr=True)
-    report = check_jsonl(
-        args.file,
-        image_root=args.image_root,
-        mask_root=args.mask_root,
-        workers=args.workers,
-        turn_by_exif=args.turn_by_exif,
-        track=partial(track, err),
-    )
-    out.print(Text(report.path, 'bold'), soft_wrap=True)
-    show_contents(out, report)
-    show_problems(out, report, args.examples)
-    show_verdict(out, report)
-    return int(report.broken)
+    reports: list[LinesReport] = []
+    for path in args.files:
+        report = check_jsonl(
+            path,
+            image_root=args.image_root,
+            mask_root=args.mask_root,
+            workers=args.workers,
+            turn_by_exif=args.turn_by_exif,
+            track=partial(track, err),
+        )
+        report.add(shared_images(report, reports))
+        reports.append(report)
+        out.print(Text(report.path, 'bold'), soft_wrap=True)
+        show_contents(out, report)
+        show_problems(out, report, args.examples)
+        show_verdict(out, report)
+    return int(any(report.broken for report in reports))
 
 
 def show_contents(out: Console, report: LinesReport) -> None:
     """Print what the file holds."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     table.add_row('rows', f'{report.rows:,}')
-    table.add_row('images', f'{report.images:,}')
+    table.add_row('images', f'{len(report.images):,}')
     words = spread(report.words, 'words')
     table.add_row('expressions', f'{len(report.words):,} different; {words}')
     kinds = [f'{number:,} {kind}' for kind, number in report.masks.items()]

@@ -7,7 +7,7 @@ the public ``counts``.
 """
 
 from .counts import PUBLIC_COUNTS, Counts
-from .lines import check_jsonl
+from .lines import check_jsonl, shared_images
 from .report import KINDS, LinesReport, Report, SetReport
 from .sets import IMAGE_FOLDERS, Leak, check_set, find_leaks, find_sets
 
@@ -24,4 +24,5 @@ __all__ = [
     'check_set',
     'find_leaks',
     'find_sets',
+    'shared_images',
 ]

@@ -73,7 +73,7 @@ def check_item(job: Job) -> tuple[list[Finding], list[float]]:
 def _load(path: str, turn: bool) -> tuple[tuple[int, int] | None, list]:
     """Return (height, width) if it can be read, and (kind, case) pairs."""
     try:
-        image, turned = LoadReferImage(turn_by_exif=turn).load(path, path)
+        image, turned = LoadReferImage().load(path, path, turn)
     except FileNotFoundError:
         near = near_path(path)
         hint = f'{path}, but there is {near}' if near else path

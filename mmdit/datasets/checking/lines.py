@@ -2,7 +2,8 @@
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from pathlib import Path
 
 from ..reading.rows import FORMAT, Row, join_mask, read_rows
@@ -53,7 +54,7 @@ def check_jsonl(
     findings += _long_expressions(rows)
     findings += _same_expressions(rows)
     jobs = list(_jobs(rows, *roots, turn_by_exif))
-    report.images = len({row.image for row in rows.values()})
+    report.images = {job.path for job in jobs if job.path}
     for found, areas in run(check_item, jobs, workers, track, 'images'):
         findings += found
         report.areas += areas
@@ -62,6 +63,34 @@ def check_jsonl(
     report.add(findings)
     report.areas.sort()
     return report
+
+
+def shared_images(
+    report: LinesReport, earlier: Iterable[LinesReport]
+) -> Iterator[Finding]:
+    """Find images of files that were checked before, by what they hold."""
+    files = {path: other.path for other in earlier for path in other.images}
+    # Only files of equal sizes can be equal.
+    sizes = set(map(_size, files)) & set(map(_size, report.images)) - {0}
+    copies = {_digest(path): path for path in files if _size(path) in sizes}
+    for path in sorted(report.images):
+        same = path if path in files else None
+        if same is None and _size(path) in sizes:
+            same = copies.get(_digest(path))
+        if same is not None:
+            alias = '' if path == same else f' as {same}'
+            yield Finding('images of another file', path, files[same] + alias)
+
+
+def _digest(path: str) -> bytes:
+    """Return what equal files share."""
+    with open(path, 'rb') as file:
+        return sha256(file.read()).digest()
+
+
+def _size(path: str) -> int:
+    """Return the bytes of a file, 0 where there is none."""
+    return os.path.getsize(path) if os.path.isfile(path) else 0
 
 
 def _name(line: int) -> str:
@@ -105,8 +134,10 @@ def _jobs(
     """Return a job for each image, so that it is opened once."""
     by_image = defaultdict(list)
     for line, row in rows.items():
-        by_image[row.image, row.size].append((line, row))
-    for (image, size), of_image in by_image.items():
+        said = row.turn_by_exif
+        turned = turn if said is None else said
+        by_image[row.image, row.size, turned].append((line, row))
+    for (image, size, turned), of_image in by_image.items():
         yield Job(
             [_name(line) for line, _ in of_image],
             os.path.join(image_root, image),
@@ -115,5 +146,5 @@ def _jobs(
                 (_name(line), join_mask(mask_root, row.mask), row.no_target)
                 for line, row in of_image
             ],
-            turn,
+            turned,
         )

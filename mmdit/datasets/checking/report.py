@@ -42,6 +42,10 @@ KINDS = {
         'warning',
         'results on that split are too good',
     ),
+    'images of another file': (
+        'warning',
+        'a file to score with must not share images with one to train on',
+    ),
     'images in train and another split (known)': (
         'note',
         'the google splits divide objects, not images: do not compare their '
@@ -126,7 +130,7 @@ class LinesReport(Report):
     Attributes:
         path: The file.
         rows: Number of rows, broken ones among them.
-        images: Number of different images.
+        images: Paths of the images.
         words: Number of words of each different expression, sorted.
         masks: Number of rows with each kind of mask.
         areas: Share of the image that each mask covers, 0 to 1, sorted.
@@ -134,7 +138,7 @@ class LinesReport(Report):
 
     path: str
     rows: int = 0
-    images: int = 0
+    images: set[str] = field(default_factory=set)
     words: list[int] = field(default_factory=list)
     masks: Counter = field(default_factory=Counter)
     areas: list[float] = field(default_factory=list)

@@ -47,6 +47,22 @@ def read_orientation(content: bytes, name: str) -> int:
     return turned if turned in TURNED else 1
 
 
+def read_size(path: str) -> tuple[tuple[int, int], int]:
+    """Return (height, width) of an image as stored, and its orientation."""
+    with open(path, 'rb') as file:
+        content = file.read()
+    turned = read_orientation(content, path)
+    try:
+        with Image.open(BytesIO(content)) as image:
+            return (image.height, image.width), turned
+    # As above.
+    except Exception as error:
+        raise ValueError(
+            f'{path} is not an image that can be read ({error!s:.99}); save '
+            'it as JPEG or PNG'
+        ) from error
+
+
 def turn(image: np.ndarray, orientation: int) -> np.ndarray:
     """Turn an (H, W, 3) image as viewers do."""
     if orientation > 4:

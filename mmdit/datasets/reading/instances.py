@@ -28,7 +28,13 @@ def read_instances(path: str | Path) -> tuple[dict, dict, list[str]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(_describe_missing_folder(path))
-    content = load_json(path)
+    return index_instances(load_json(path), path)
+
+
+def index_instances(
+    content: dict, path: str | Path
+) -> tuple[dict, dict, list[str]]:
+    """Do the same with what the file at ``path`` holds."""
     problems: list[str] = []
     try:
         images = _by_id(content['images'], 'image', problems)

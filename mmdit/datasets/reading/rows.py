@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from .foreign import advise_converting
 from .segmentations import parse_segmentation
 from .values import Id, check_path, read_expression, read_id, short, to_whole
 
@@ -25,6 +26,8 @@ class Row(NamedTuple):
         image_id: By default ``image``.
         size: (height, width) of the image that the mask was made for, if the
             row has them.
+        turn_by_exif: Whether the mask fits the image as viewers turn it, if
+            the row says so.
     """
 
     image: str
@@ -34,6 +37,7 @@ class Row(NamedTuple):
     name: Id | None
     image_id: Id
     size: tuple[int, int] | None = None
+    turn_by_exif: bool | None = None
 
 
 def read_rows(
@@ -58,6 +62,8 @@ def read_rows(
             f'{path} does not exist or is no file; expected JSON lines: '
             f'set ann_file, which is joined to data_root ({FORMAT})'
         )
+    if advice := advise_converting(path):
+        raise ValueError(advice)
     folder, known = os.path.dirname(path), set()
     with open(path, 'rb') as file:
         for line, content in enumerate(file, 1):
@@ -87,11 +93,7 @@ def parse_row(content: bytes) -> Row:
     row = _decode(content)
     image = _text(row, 'image')
     expression = read_expression(_text(row, 'expression'), "'expression'")
-    no_target = row.get('no_target', False)
-    if not isinstance(no_target, bool):
-        raise ValueError(
-            f"'no_target' is {short(no_target)}, expected true or false"
-        )
+    no_target = _flag(row, 'no_target') or False
     mask = row.get('mask')
     (_check_no_mask if no_target else _check_mask)(mask)
     image_id = _name(row, 'image_id')
@@ -103,6 +105,7 @@ def parse_row(content: bytes) -> Row:
         name=_name(row, 'id'),
         image_id=image if image_id is None else image_id,
         size=_size(row),
+        turn_by_exif=_flag(row, 'turn_by_exif'),
     )
 
 
@@ -161,6 +164,14 @@ def _name(row: dict, key: str) -> Id | None:
     """Return a number or text that may be there."""
     value = row.get(key)
     return None if value is None else read_id(value, repr(key))
+
+
+def _flag(row: dict, key: str) -> bool | None:
+    """Return true or false, which may be there."""
+    value = row.get(key)
+    if key in row and not isinstance(value, bool):
+        raise ValueError(f'{key!r} is {short(value)}, expected true or false')
+    return value
 
 
 def _size(row: dict) -> tuple[int, int] | None:

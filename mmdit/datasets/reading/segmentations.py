@@ -217,6 +217,12 @@ def draw_with_flaws(
     return coco_mask.decode(coco_mask.merge(rles)), flaws
 
 
+def encode_mask(mask: np.ndarray) -> dict:
+    """Return an (H, W) mask as COCO's compressed RLE."""
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return dict(size=list(rle['size']), counts=rle['counts'].decode())
+
+
 def _count_outside(polygons: list[np.ndarray], height: int, width: int) -> int:
     """Count polygons that leave the image far."""
     x_slack, y_slack = _TOLERANCE * width, _TOLERANCE * height
@@ -259,7 +265,13 @@ def read_labels(path: str, height: int, width: int) -> np.ndarray:
         The (height, width) numbers that the file holds for its pixels: grey
         values, or places in the palette.
     """
-    content = fileio.get(path)
+    return decode_labels(fileio.get(path), path, height, width)
+
+
+def decode_labels(
+    content: bytes, path: str, height: int, width: int
+) -> np.ndarray:
+    """Do the same with the bytes of a file, which messages call ``path``."""
     try:
         with Image.open(BytesIO(content)) as image:
             _check_labels(path, image, height, width)

@@ -25,8 +25,9 @@ META_KEYS = (
     'sample_idx',
 )
 # Keys that some data sets give their items: where an item comes from among
-# several data sets, and whether its expression names nothing.
-OPTIONAL_KEYS = ('dataset', 'split', 'split_by', 'no_target')
+# several data sets, whether its expression names nothing, and whether its
+# image was turned.
+OPTIONAL_KEYS = ('dataset', 'split', 'split_by', 'no_target', 'turn_by_exif')
 
 
 @TRANSFORMS.register_module()

@@ -29,7 +29,8 @@ class LoadReferImage(LoadImageFromFile):
     Args:
         backend_args: Where files live; as in mmcv's ``LoadImageFromFile``.
         turn_by_exif: Turn the image as viewers do, because the masks were
-            drawn on the turned image.
+            drawn on the turned image. An item that says so itself, by the
+            same key, is believed.
     """
 
     def __init__(
@@ -48,7 +49,8 @@ class LoadReferImage(LoadImageFromFile):
         path = results['img_path']
         shown = path if len(path) < 500 else f'{path[:500]}...'
         name = f'{shown} of {_ids(results)}'
-        image, turned = self.load(path, name)
+        turn = results.get('turn_by_exif', self.turn_by_exif)
+        image, turned = self.load(path, name, turn)
         if turned > 1:
             _warn('turned images', f'{name} {TURNED[turned]}')
         got = image.shape[:2]
@@ -67,9 +69,13 @@ class LoadReferImage(LoadImageFromFile):
             )
         results.update(img=image, img_shape=got, ori_shape=got)
         results.update(height=got[0], width=got[1])
+        if turn:
+            results['turn_by_exif'] = True
         return results
 
-    def load(self, path: str, name: str) -> tuple[np.ndarray, int]:
+    def load(
+        self, path: str, name: str, turn_by_exif: bool
+    ) -> tuple[np.ndarray, int]:
         """Load an image, which messages call ``name``.
 
         Returns:
@@ -84,9 +90,7 @@ class LoadReferImage(LoadImageFromFile):
                 f'{name} is not a complete image ({len(content)} bytes); '
                 'download it again'
             )
-        return (
-            (turn(image, turned), 1) if self.turn_by_exif else (image, turned)
-        )
+        return (turn(image, turned), 1) if turn_by_exif else (image, turned)
 
     def _read(self, path: str, name: str) -> bytes:
         """Return the bytes of a file."""

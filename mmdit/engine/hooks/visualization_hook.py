@@ -5,12 +5,12 @@ from pathlib import Path
 
 import mmcv
 import numpy as np
-from mmengine.fileio import get
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from mmseg.structures import SegDataSample
 
+from mmdit.datasets.transforms import LoadReferImage
 from mmdit.registry import HOOKS
 from mmdit.visualization import picture_name
 
@@ -94,10 +94,7 @@ class ReferVisualizationHook(Hook):
         )
 
     def _read(self, sample: SegDataSample) -> np.ndarray:
-        """Read a sample's image, RGB, as its pixels are stored."""
-        image = mmcv.imfrombytes(
-            get(sample.img_path, backend_args=self.backend_args),
-            flag='color_ignore_orientation',
-        )
-        # With this flag, mmcv ignores channel_order='rgb'.
-        return mmcv.bgr2rgb(image)
+        """Read a sample's image, RGB, turned as it was for the model."""
+        path, turned = sample.img_path, sample.get('turn_by_exif', False)
+        load = LoadReferImage(backend_args=self.backend_args).load
+        return mmcv.bgr2rgb(load(path, path, turned)[0])
