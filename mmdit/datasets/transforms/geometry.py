@@ -9,16 +9,28 @@ from mmcv.transforms import RandomFlip
 from mmdit.registry import TRANSFORMS
 
 _OPPOSITE = {'left': 'right', 'right': 'left'}
-# Whole words only: "bright", "upright" and "leftover" name no side.
-_SIDE = re.compile(r'\b(left|right)(?=(?:most|hand)?\b)')
+_SIDE = re.compile('left|right')
+# A side is swapped wherever it stands in a word, since people glue and bend
+# it: "bottomright", "2ndfromleft", "leftish".
+_WORD = re.compile(r'\b\w*(?:left|right)\w*')
+# These name no side.
+_NO_SIDE = re.compile(
+    r'\w*[bfw]right\w*'  # bright, fright, playwright
+    r'|(?:a|al|all|up|out|forth|copy|birth|sp)right\w*'
+    r'|right(?:s|o|eous\w*|ful\w*|ly|ness|is[mt]s?)'
+    r'|left(?:s|overs?|is[mt]s?)'
+    r'|clefts?'
+)
 
 
 @TRANSFORMS.register_module()
 class ReferFlip(RandomFlip):
     """Mirror image, mask and the words of the expression.
 
-    Left and right change places, also in ``leftmost``, ``righthand`` and
-    ``left-hand``.
+    Left and right change places, also where they are glued or bent:
+    ``leftmost``, ``bottomright``, ``leftish``; but not in ``bright``,
+    ``upright`` or ``leftover``. For words of other languages, take the
+    transform out of the pipeline (docs/own_data.md).
 
     Args:
         prob: Probability of the flip.
@@ -53,4 +65,11 @@ class ReferFlip(RandomFlip):
 
 def swap_sides(expression: str) -> str:
     """Swap left and right in a lower-case expression."""
-    return _SIDE.sub(lambda match: _OPPOSITE[match[1]], expression)
+    return _WORD.sub(_swap_word, expression)
+
+
+def _swap_word(match: re.Match) -> str:
+    """Swap the side in a word that names one."""
+    if _NO_SIDE.fullmatch(match[0]):
+        return match[0]
+    return _SIDE.sub(lambda side: _OPPOSITE[side[0]], match[0])

@@ -1,7 +1,10 @@
+import re
+
 import numpy as np
 import pytest
 from mmcv.transforms import RandomChoiceResize, Resize
 
+from mmdit.datasets import RefCOCODataset
 from mmdit.datasets.transforms import ReferFlip
 from mmdit.datasets.transforms.geometry import swap_sides
 from mmdit.registry import TRANSFORMS
@@ -33,13 +36,51 @@ def item(height=6, width=8):
         ("left's", "right's"),
         ('far-right', 'far-left'),
         ('bright leftover upright rights', 'bright leftover upright rights'),
-        ('aright lefty', 'aright lefty'),
         ('top cat', 'top cat'),
+        # Glued and bent, as people type.
+        ('rightest', 'leftest'),
+        ('leftish', 'rightish'),
+        ('farleft', 'farright'),
+        ('bottomright', 'bottomleft'),
+        ('topleftmost cup', 'toprightmost cup'),
+        ('2ndfromleft', '2ndfromright'),
+        ('leftside guy', 'rightside guy'),
+        ('theright one', 'theleft one'),
+        ('lefty', 'righty'),
+        ('rightt', 'leftt'),
+        ('farleft of the bright one', 'farright of the bright one'),
     ],
 )
-def test_sides_swap_as_whole_words(before, after):
+def test_sides_swap_also_within_words(before, after):
     assert swap_sides(before) == after
     assert swap_sides(after) == before
+
+
+@pytest.mark.parametrize(
+    'word',
+    [
+        *('bright', 'brighter', 'brightest', 'brightly', 'frightened'),
+        *('upright', 'uprights', 'outright', 'forthright', 'aright'),
+        *('alright', 'copyright', 'playwright', 'sprightly', 'birthright'),
+        *('rightful', 'righteous', 'rightly', 'rights'),
+        *('leftover', 'leftovers', 'cleft', 'leftist', 'straight'),
+    ],
+)
+def test_words_that_name_no_side_stay(word):
+    text = f'the {word} thing'
+    assert swap_sides(text) == text
+
+
+def test_real_sentences_swap_back_and_as_many_as_name_a_side(refer_mini):
+    dataset = RefCOCODataset(
+        data_root=str(refer_mini), split='val', sample_by='sentence'
+    )
+    said = [item['expression'] for item in dataset]
+    swapped = list(map(swap_sides, said))
+    assert list(map(swap_sides, swapped)) == said
+    sided = [text for text in said if re.search('left|right', text)]
+    changed = [a for a, b in zip(said, swapped, strict=True) if a != b]
+    assert changed == sided and len(sided) > 10
 
 
 def test_a_flip_mirrors_image_mask_and_words():
