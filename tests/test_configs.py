@@ -5,6 +5,9 @@ Adding a config adds its tests.
 
 import functools
 import json
+import math
+import re
+import textwrap
 from copy import deepcopy
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
+from mmengine.runner import Runner, load_checkpoint
 
 from mmdit.registry import (
     DATASETS,
@@ -267,6 +270,51 @@ def test_the_cosine_schedule_is_that_of_the_release():
     assert max(rates) == pytest.approx(1e-4, rel=0.01)
     assert 29 <= rates.index(max(rates)) <= 31
     assert rates[-1] == pytest.approx(1e-6, rel=0.3)
+
+
+@pytest.mark.parametrize('steps', [3000, 1000, 40, 1])
+def test_max_iters_alone_decides_when_the_schedule_ends(steps, tmp_path):
+    cfg = read('synthref/ldit_tiny_synthref-64x64.py')
+    train_cfg = dict(cfg.train_cfg, max_iters=steps)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    runner = Runner(
+        model=torch.nn.Linear(1, 1),
+        work_dir=str(tmp_path),
+        train_cfg=train_cfg,
+        train_dataloader=dict(
+            dataset=[0], sampler=dict(type='InfiniteSampler')
+        ),
+        optim_wrapper=dict(optimizer=torch.optim.SGD([parameter], lr=1.0)),
+        experiment_name=f'{tmp_path.name}-{steps}',
+        log_level='ERROR',
+    )
+    runner._train_loop = runner.build_train_loop(train_cfg)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    optimizer = runner.optim_wrapper.optimizer
+    schedulers = runner.build_param_scheduler(cfg.param_scheduler)
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    warm = min(steps, 100)
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == rates[warm - 1 if steps <= 100 else 100]
+    if steps > 100:
+        half = math.cos(math.pi * (steps // 2 - 100) / (steps - 100))
+        assert rates[steps // 2] == pytest.approx(0.5 * (1 + half))
+        assert rates[-1] < 1e-4
+
+
+def test_a_pipeline_without_the_flip_is_as_documented():
+    page = (ROOT / 'docs/own_data.md').read_text()
+    (block,) = re.findall(r'```python\n(\s+_base_.*?)```', page, re.S)
+    assert 'ReferFlip' in block
+    text = textwrap.dedent(block).replace("'./", f"'{ROOT}/configs/dit/")
+    cfg = Config.fromstring(text, '.py')
+    steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    assert 'RandomChoiceResize' in steps and 'ReferFlip' not in steps
 
 
 def learning_rates(schedulers, optimizer, steps_per_epoch):

@@ -6,7 +6,6 @@ _base_ = [
     '../_base_/schedules/adamw_quick.py',
     '../_base_/default_runtime.py',
 ]
-max_iters = 2500
 model = dict(
     init_cfg=dict(
         type='mmdit.SAMPretrained',
@@ -15,16 +14,10 @@ model = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=False,
-        begin=50,
-        end=max_iters,
-        eta_min=0,
-    ),
+    dict(type='CosineAfterWarmup', by_epoch=False, begin=50, eta_min=0),
 ]
-train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+train_cfg = dict(max_iters=2500)
 log_processor = dict(by_epoch=False)
 default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=max_iters, save_best=None)
+    checkpoint=dict(by_epoch=False, interval=2500, save_best=None)
 )

@@ -6,6 +6,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from in_process import call_mmdit, call_tool, command_line
 
@@ -16,7 +18,7 @@ PAGE = ROOT / 'docs/tutorial_own_data.md'
 # What makes the training short here.
 SHORTER = {
     '--train 1500 --val 60': '--train 24 --val 5',
-    'max_iters = 1500': 'max_iters = 4',
+    'max_iters=1500': 'max_iters=4',
 }
 
 
@@ -34,6 +36,21 @@ def read_blocks(language):
         assert old in text
         text = text.replace(old, new)
     return re.findall(rf'```{language}\n(.*?)```', text, re.S)
+
+
+def add_photographs(data):
+    """Add images of the size that photographs have, as a user would."""
+    rng = np.random.default_rng(0)
+    for name, (height, width) in dict(
+        train=(375, 500), val=(500, 333)
+    ).items():
+        path = data / f'photo_{name}.jpg'
+        pixels = rng.integers(0, 255, (height, width, 3), np.uint8)
+        cv2.imwrite(str(path), pixels)
+        box = [[40, 50, 200, 50, 200, 300, 40, 300]]
+        row = dict(image=path.name, expression='the circle', mask=box)
+        with open(data / f'{name}.jsonl', 'a') as file:
+            file.writelines([json.dumps(row) + '\n'] * 3)
 
 
 def run_line(line, folder):
@@ -58,9 +75,11 @@ def test_every_command_runs(folder):
     (folder / 'own.py').write_text(config)
     blocks = read_blocks('bash')
     assert len(blocks) == 7
-    for block in blocks:
+    for number, block in enumerate(blocks):
         for line in block.splitlines():
             run_line(line, folder)
+        if number == 0:
+            add_photographs(folder / 'data/own')
     picture = 'data/drawn/images/train2014/COCO_train2014_000001000001.png'
     with command_line(folder, 'python') as printed:
         exec(python.replace('photo.jpg', picture), {})
@@ -68,6 +87,7 @@ def test_every_command_runs(folder):
     work_dir = folder / 'work_dirs/own'
     rows = json.loads((work_dir / 'results.json').read_text())
     assert len(list((work_dir / 'pictures').iterdir())) == len(rows) > 10
+    assert sum('photo' in row['img_path'] for row in rows) == 3
     assert 'data:image/webp' in (work_dir / 'report.html').read_text()
     answers = json.loads((work_dir / 'answers/predictions.json').read_text())
     assert [a['expression'] for a in answers] == [

@@ -1,6 +1,7 @@
 # A few CPU minutes from random weights: warm-up, then cosine to zero. The
 # learning rate is higher than the paper's, which starts from SAM's weights.
-max_iters = 3000
+# train_cfg.max_iters alone decides how long it takes: the cosine ends with it,
+# and the only validation comes last.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(
@@ -10,16 +11,10 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(
-        type='CosineAnnealingLR',
-        by_epoch=False,
-        begin=100,
-        end=max_iters,
-        eta_min=0,
-    ),
+    dict(type='CosineAfterWarmup', by_epoch=False, begin=100, eta_min=0),
 ]
 train_cfg = dict(
-    type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
+    type='IterBasedTrainLoop', max_iters=3000, val_interval=1_000_000
 )
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
