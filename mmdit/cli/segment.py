@@ -63,6 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '(default: %(default)s)',
     )
     parser.add_argument(
+        '--format',
+        action='extend',
+        nargs='+',
+        default=[],
+        choices=['coco', 'polygons', 'cutouts', 'ids', 'labelme'],
+        help='write the masks also as coco.json, as polygons with holes '
+        '(GeoJSON), as RGBA PNG files cut out of the image, as PNG files of '
+        'instance ids with a table, or as files of labelme',
+    )
+    parser.add_argument(
         '--device',
         default='auto',
         help='cpu, cuda:0, ... (default: an accelerator where there is one)',
@@ -220,6 +230,10 @@ def run(args: argparse.Namespace) -> int:
                 return_vis=True,
             )
             failed = _write(writer, rows, args.on_error == 'stop')
+    if args.format:
+        from mmdit.apis.formats import write_formats
+
+        write_formats(args.out_dir, args.format, args.max_pixels)
     for line in failed:
         sys.stderr.write(f'error: {line}\n')
     if len(images) > 1 and failed:

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from mmdit.apis.formats import coco_dataset
 from mmdit.apis.writing import ResultWriter
 
 from .canvas import draw
@@ -40,34 +41,9 @@ def masks_zip(
 
 
 def coco_json(session: Session, threshold: float) -> str:
-    """Return the masks as a COCO data set of one image.
-
-    Every expression is a category; one that found nothing has no annotation.
-    Annotations hold compressed RLE and the score.
-    """
+    """Return the masks as :func:`mmdit.apis.formats.coco_dataset` has them."""
     _check_answered(session)
-    height, width = session.pixels.shape[:2]
-    image = dict(id=1, file_name=session.name, width=width, height=height)
-    content: dict = dict(images=[image], annotations=[], categories=[])
-    for i, row in enumerate(predict(session, threshold), 1):
-        content['categories'].append(
-            dict(id=i, name=row['expression'], supercategory='expression')
-        )
-        if row['box'] is None:
-            continue
-        left, top, right, bottom = row['box']
-        content['annotations'].append(
-            dict(
-                id=i,
-                image_id=image['id'],
-                category_id=i,
-                segmentation=row['rle'],
-                area=int(row['mask'].sum()),
-                bbox=[left, top, right - left + 1, bottom - top + 1],
-                iscrowd=0,
-                score=round(row['score'], 4),
-            )
-        )
+    content = coco_dataset(predict(session, threshold))
     return json.dumps(content, ensure_ascii=False)
 
 
