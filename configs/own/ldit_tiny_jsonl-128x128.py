@@ -2,8 +2,7 @@
 # (docs/tutorial_own_data.md), from nothing and on a CPU: it shows within
 # minutes that images, masks and words fit together, and learns simple scenes.
 # Needs a vocabulary of the expressions:
-#   python tools/dataset_converters/build_vocab.py data/own/train.jsonl \
-#       data/own/vocab.txt
+#   mmdit build-vocab data/own/train.jsonl data/own/vocab.txt
 _base_ = [
     '../_base_/models/sam-vit-tiny.py',
     '../_base_/datasets/jsonl_512x512.py',

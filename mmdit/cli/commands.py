@@ -41,7 +41,7 @@ COMMANDS = {
     ),
     'report': Command(
         'tools/analysis_tools/report.py',
-        'show where a model fails, or two models side by side, on one page',
+        'show where a model fails, or two models side by side',
         'results.json --out report.html',
     ),
     'export': Command(
@@ -57,7 +57,12 @@ COMMANDS = {
     'convert-data': Command(
         'mmdit.cli.convert_data',
         'turn annotations of COCO, labelme, CVAT, ... into JSON lines',
-        'labelme photos data/own/train.jsonl --val data/own/val.jsonl',
+        'labelme photos data/own/train.jsonl',
+    ),
+    'build-vocab': Command(
+        'tools/dataset_converters/build_vocab.py',
+        'list the words of your data, for a small text encoder',
+        'data/own/train.jsonl data/own/vocab.txt',
     ),
     'check-data': Command(
         'mmdit.cli.check_data',

@@ -280,8 +280,7 @@ def _make_parts(config: dict, vocab_file: str) -> tuple:
         raise FileNotFoundError(
             f'vocab_file {vocab_file!r} of BertTextEncoder does not exist; '
             'SynthRef brings its own (docs/synthref.md), and '
-            'tools/dataset_converters/build_vocab.py writes that of any '
-            'other data set'
+            '"mmdit build-vocab" writes that of any other data set'
         )
     tokenizer = BertTokenizerFast(vocab_file)
     config = {'vocab_size': len(tokenizer), **config}
