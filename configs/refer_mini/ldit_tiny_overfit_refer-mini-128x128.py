@@ -5,7 +5,9 @@
 _base_ = '../own/ldit_tiny_jsonl-128x128.py'
 data_root = 'data/refer_mini/'
 trained_on = 'a handful of photographs, overfitted'
-model = dict(text_encoder=dict(vocab_file=data_root + 'vocab.txt'))
+model = dict(
+    text_encoder=dict(vocab_file=data_root + 'vocab.txt', max_tokens=16)
+)
 # There is no train split: what is scored is what was learnt.
 dataset = dict(
     _delete_=True,
