@@ -218,7 +218,7 @@ def _name(row: dict) -> str:
 
 
 def _by_image(rows: list[dict]) -> dict[str, list[dict]]:
-    found = defaultdict(list)
+    found: dict[str, list[dict]] = defaultdict(list)
     for row in rows:
         found[str(row['image'])].append(row)
     return found

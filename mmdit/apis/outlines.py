@@ -34,7 +34,7 @@ def trace(mask: np.ndarray) -> list[list[list[list[int]]]]:
         outside = np.roll(inside, (dx, -dy), (0, 1))
         y, x = np.nonzero(inside & ~outside)
         corners = np.stack([x, y], 1) + corner
-        starts.append(set(map(tuple, corners.tolist())))
+        starts.append({(x, y) for x, y in corners.tolist()})
     _, labels = cv2.connectedComponents(
         inside.astype(np.uint8), connectivity=4
     )
@@ -51,7 +51,8 @@ def _follow(x: int, y: int, starts: list[set]) -> list[list[int]]:
 
     Corners lose the margin of one pixel.
     """
-    ring, direction, previous, first = [], 0, None, (x, y)
+    ring: list[list[int]] = []
+    direction, previous, first = 0, -1, (x, y)
     while True:
         starts[direction].discard((x, y))
         if direction != previous:

@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from mmdit.cli.running import run
-from mmdit.datasets.reading.foreign import advise_converting
 
 FOLDERS = 'tools/dataset_converters/refer.py'
 LINES = 'tools/dataset_converters/check_jsonl.py'
@@ -27,8 +26,11 @@ def main() -> int:
     )
     # The checkers have options of their own.
     data = parser.parse_args(sys.argv[1:2]).data
-    if advice := Path(data).is_dir() and advise_converting(data):
-        raise ValueError(advice)
+    if Path(data).is_dir():
+        from mmdit.datasets.reading.foreign import advise_converting
+
+        if advice := advise_converting(data):
+            raise ValueError(advice)
     is_lines = data.endswith('.jsonl') or Path(data).is_file()
     return run(LINES if is_lines else FOLDERS, parser.prog, sys.argv[1:])
 

@@ -124,13 +124,13 @@ def convert(
 
 def _hold_out(names: Iterable[str], share: float) -> set[str]:
     """Choose images by their names, alike in every call."""
-    names = sorted(names, key=lambda name: zlib.crc32(name.encode()))
-    if not names[1:]:
+    order = sorted(names, key=lambda name: zlib.crc32(name.encode()))
+    if not order[1:]:
         raise ValueError(
-            f'there is one image, {names[0]}, so none can be held out; leave '
+            f'there is one image, {order[0]}, so none can be held out; leave '
             '--val out'
         )
-    return set(names[: min(len(names) - 1, max(1, round(share * len(names))))])
+    return set(order[: min(len(order) - 1, max(1, round(share * len(order))))])
 
 
 def _objects(
