@@ -286,6 +286,7 @@ def test_max_iters_alone_decides_when_the_schedule_ends(steps, tmp_path):
         ),
         optim_wrapper=dict(optimizer=torch.optim.SGD([parameter], lr=1.0)),
         experiment_name=f'{tmp_path.name}-{steps}',
+        default_scope='mmdit',
         log_level='ERROR',
     )
     runner._train_loop = runner.build_train_loop(train_cfg)
