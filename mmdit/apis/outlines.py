@@ -32,9 +32,8 @@ def trace(mask: np.ndarray) -> list[list[list[list[int]]]]:
     ):
         # The neighbour on the left of a step is no part of the mask.
         outside = np.roll(inside, (dx, -dy), (0, 1))
-        y, x = np.nonzero(inside & ~outside)
-        corners = np.stack([x, y], 1) + corner
-        starts.append({(x, y) for x, y in corners.tolist()})
+        edges = np.argwhere(inside & ~outside)[:, ::-1] + corner
+        starts.append({(x, y) for x, y in edges.tolist()})
     _, labels = cv2.connectedComponents(
         inside.astype(np.uint8), connectivity=4
     )
@@ -42,7 +41,7 @@ def trace(mask: np.ndarray) -> list[list[list[list[int]]]]:
     # The first of a component's edges to the east, by rows, is an outer one.
     for x, y in sorted(starts[0], key=lambda corner: corner[::-1]):
         if (x, y) in starts[0]:
-            found[labels[y, x]].append(_follow(x, y, starts))
+            found[int(labels[y, x])].append(_follow(x, y, starts))
     return [found[label] for label in sorted(found)]
 
 

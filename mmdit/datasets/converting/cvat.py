@@ -77,9 +77,11 @@ def _mask(name: str, shape: Element) -> Callable[[int, int], list | dict]:
         pairs = [p.split(',') for p in shape.attrib['points'].split(';')]
         return lambda height, width: [flatten(pairs)]
     if shape.tag == 'ellipse':
-        values = [float(shape.attrib[key]) for key in ('cx', 'cy', 'rx', 'ry')]
+        x, y, wide, high = (
+            float(shape.attrib[key]) for key in ('cx', 'cy', 'rx', 'ry')
+        )
         degrees = float(shape.get('rotation', 0))
-        return lambda height, width: [ellipse(*values, degrees)]
+        return lambda height, width: [ellipse(x, y, wide, high, degrees)]
     if shape.tag != 'mask':
         raise LeftOut(NO_MASK, f'{name} ({short(shape.tag)})')
     left, top, width, height = (
