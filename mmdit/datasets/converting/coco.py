@@ -46,8 +46,8 @@ def _shapes(images: dict, annotations: dict, names: dict) -> Shapes:
 
 def _shape(name: str, annotation: dict, entry: dict, names: dict) -> Shape:
     if not entry:
-        image = short(annotation.get('image_id'))
-        raise ValueError(f"no image has its 'image_id' {image}")
+        missing = short(annotation.get('image_id'))
+        raise ValueError(f"no image has its 'image_id' {missing}")
     image = check_image_entry(entry)
     segmentation = annotation.get('segmentation')
     if not segmentation:

@@ -183,17 +183,18 @@ def _rows(
     """Return the rows of an object, which training will accept."""
     first = thing.shapes[0]
     path, size, turn = photos.see(first)
+    mask = _join([shape.mask(*size) for shape in thing.shapes], *size)
+    if not draw_mask(mask, *size).any():
+        raise LeftOut('empty masks', name)
     base = dict(
         id=number if first.id is None else first.id,
         image=path,
-        mask=_join([shape.mask(*size) for shape in thing.shapes], *size),
+        mask=mask,
         height=size[0],
         width=size[1],
     )
     if turn:
         base['turn_by_exif'] = True
-    if not draw_mask(base['mask'], *size).any():
-        raise LeftOut('empty masks', name)
     rows = [base | dict(expression=words) for words in thing.words]
     for row in rows:
         parse_row(json.dumps(row).encode())
