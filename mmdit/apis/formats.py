@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -177,7 +178,9 @@ def _write_labelme(folder: Path, rows: list[dict], _: int) -> None:
 def _labelme_shapes(row: dict, number: int) -> list[dict]:
     """Return a prediction as shapes, parts of one group where it has more."""
     words = row['expression'] or 'prompts'
-    base = dict(label=words, description=words, flags={}, group_id=None)
+    base: dict[str, Any] = dict(
+        label=words, description=words, flags={}, group_id=None
+    )
     mask = _mask(row)
     polygons = trace(mask)
     if any(len(rings) > 1 for rings in polygons):
