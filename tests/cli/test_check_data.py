@@ -65,24 +65,24 @@ def test_annotations_of_other_tools_name_the_way(
     assert advice in capsys.readouterr().err
 
 
-def test_images_of_two_files_are_found(tiny_jsonl, capsys):
-    root = tiny_jsonl.parent
-    copy = root / 'images/copy.png'
-    copy.write_bytes((root / 'images/b.png').read_bytes())
-    other = root / 'val.jsonl'
-    row = dict(
-        image='images/copy.png', expression='x', mask=[[1, 1, 9, 1, 9, 9]]
-    )
-    more = dict(row, image='images/a.jpg')
-    other.write_text('\n'.join(map(json.dumps, (row, more))))
-    files = [str(tiny_jsonl), str(other)]
-    assert main(['check-data', *files, '--workers', '1']) == 0
+def test_images_of_two_files_are_found(tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 255, (2, 20, 30, 3))
+    for name, image in zip('ab', pixels, strict=True):
+        cv2.imwrite(str(tmp_path / f'{name}.png'), image)
+    content = (tmp_path / 'b.png').read_bytes()
+    (tmp_path / 'copy.png').write_bytes(content)
+    row = dict(expression='x', mask=[[1, 1, 9, 1, 9, 9]])
+    files = []
+    for names in (('a', 'b'), ('copy', 'a')):
+        files.append(tmp_path / f'{names[0]}.jsonl')
+        rows = [dict(row, image=f'{name}.png') for name in names]
+        files[-1].write_text('\n'.join(map(json.dumps, rows)))
+    assert main(['check-data', *map(str, files), '--workers', '1']) == 0
     printed = capsys.readouterr().out
     assert 'images of another file (2)' in printed
-    assert f'{root}/images/copy.png: {tiny_jsonl} as {root}/images/b.png' in (
-        printed
-    )
-    assert f'{root}/images/a.jpg: {tiny_jsonl}\n' in printed
+    copied = f'{tmp_path}/copy.png: {files[0]} as {tmp_path}/b.png\n'
+    assert copied in printed
+    assert f'{tmp_path}/a.png: {files[0]}\n' in printed
 
 
 def test_converted_annotations_are_usable(tmp_path, capsys):
