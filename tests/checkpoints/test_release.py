@@ -18,7 +18,8 @@ from mmdit.registry import MODELS
 from mmdit.resources import resolve_config
 
 CONFIG = 'ldit-release_sam-vit-b_4xb16-cosine-40e_refcoco-512x512'
-SIZE, TOKENS = 512, 20
+# Half the side that they train at: tables are resized all the same.
+SIZE, TOKENS = 256, 20
 EXPRESSIONS = ['the left zebra behind a tall giraffe']
 
 
