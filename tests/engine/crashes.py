@@ -1,10 +1,11 @@
 """Kill training at chosen moments, resume it, compare with a whole run.
 
 ``python tests/engine/crashes.py --kills 200`` kills training 200 times: each
-run is killed at a random moment of every kind, resumed each time, and compared
-with a run that was never interrupted, bit by bit; for both loops, without and
-with workers. It ends with status 1 where a run differs. Runs are forked from a
-process that has imported everything, and take a second each.
+run is killed at random moments of several kinds, resumed each time, and
+compared with a run that was never interrupted, bit by bit; for both loops,
+without and with workers. Two runs meet every kind and both loops. It ends with
+status 1 where a run differs. Runs are forked from a process that has imported
+everything, and take a second each.
 """
 
 import argparse
@@ -33,8 +34,10 @@ from mmdit.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 STEPS, EPOCH = 12, 4
 PARTS = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
-LOOPS = ('iterations', 'epochs')
-WORKERS = (0, 2)
+# Loops and numbers of workers, in turns.
+WAYS = (('iterations', 0), ('epochs', 2), ('iterations', 2), ('epochs', 0))
+# How often a run is killed: more than half the kinds.
+KILLS_OF_A_RUN = 4
 # What a run is killed at, each with the most often that it may come first.
 # Small, so that most kinds come before the run has ended.
 MOMENTS = {
@@ -249,6 +252,13 @@ def kill_and_resume(cfg, whole, moments):
     return killed, differences(whole, result(cfg.work_dir))
 
 
+def draw_moments(draw):
+    """Yield moments forever; every kind comes before any comes again."""
+    while True:
+        for kind in draw.sample(sorted(MOMENTS), len(MOMENTS)):
+            yield kind, draw.randint(1, MOMENTS[kind])
+
+
 def main():
     from conftest import make_tiny_segmentor, write_tiny_refer
 
@@ -272,15 +282,14 @@ def main():
         importlib.import_module(name)
     MODELS.build(segmentor)
     wholes, killed, differ = {}, 0, 0
-    combinations = itertools.cycle(itertools.product(LOOPS, WORKERS))
+    ways, left = itertools.cycle(WAYS), draw_moments(draw)
     while killed < args.kills:
-        key = loop, workers = next(combinations)
+        key = loop, workers = next(ways)
         cfg = make_config(segmentor, data, folder / f'{loop}{workers}', *key)
         if key not in wholes:
             train(cfg)
             wholes[key] = result(cfg.work_dir)
-        kinds = draw.sample(sorted(MOMENTS), len(MOMENTS))
-        moments = [(kind, draw.randint(1, MOMENTS[kind])) for kind in kinds]
+        moments = list(itertools.islice(left, KILLS_OF_A_RUN))
         number, found = kill_and_resume(cfg, wholes[key], moments)
         killed, differ = killed + number, differ + bool(found)
         sys.stdout.write(

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.slow
-KILLS = os.environ.get('MMDIT_KILLS', '8')
+# Two runs, which meet every kind of moment, seldom leave out more than two.
+KILLS = os.environ.get('MMDIT_KILLS', '6')
 
 
 def test_killed_runs_equal_runs_that_were_never_interrupted():
