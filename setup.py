@@ -6,7 +6,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # What a user may do without; the tests need all of it.
-OPTIONAL = ('bert', 'heif', 'onnx', 'web')
+OPTIONAL = ('bert', 'gdown', 'heif', 'onnx', 'web')
 
 
 def read_version() -> str:
@@ -80,7 +80,7 @@ setup(
     packages=find_packages(include=['mmdit', 'mmdit.*']),
     package_data={
         'mmdit.visualization.report': ['templates/*'],
-        'mmdit.web': ['*.css'],
+        'mmdit.web': ['*.css', '*.js'],
     },
     python_requires='>=3.10',
     cmdclass={'build_py': BuildWithResources},

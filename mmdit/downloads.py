@@ -7,16 +7,23 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+from mmdit.parts import Part, open_part
 from mmdit.version import __version__
 
+Progress = Callable[[int, int | None], object]
 #: Seconds without a single byte after which a server is given up.
 TIMEOUT = 30.0
 CHUNK = 1 << 20
+# Connections without a single byte after which a file is given up, seconds
+# between them, and how many there may be in all.
+TRIES, PAUSE, MAX_CONNECTIONS = 3, 1.0, 200
+_NO_SUCH_PART = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
 # Some servers reject Python's own.
 _AGENT = f'mmdit/{__version__}'
 # Reserved in URLs, and % of what is quoted already.
@@ -46,7 +53,7 @@ def read_url(
     """
     end = time.monotonic() + deadline
     content = bytearray()
-    with _open(url, timeout) as (size, chunks):
+    with _open(url, timeout) as (_, size, chunks):
         _check_limit(size or 0, max_bytes)
         for chunk in chunks:
             content += chunk
@@ -60,9 +67,13 @@ def download(
     url: str,
     path: Path,
     timeout: float = TIMEOUT,
-    on_progress: Callable[[int, int | None], object] = lambda done, size: None,
+    on_progress: Progress = lambda done, size: None,
 ) -> None:
     """Write the content of a URL to a file, which appears when it is whole.
+
+    Where the server tells versions of the file apart and sends parts of it, a
+    broken connection is taken up again, and so is what an earlier call has
+    left. Files of Google Drive are fetched by ``gdown``.
 
     Args:
         url: Of a web server; may hold characters beyond ASCII.
@@ -72,23 +83,22 @@ def download(
             whole or None.
 
     Raises:
+        ImportError: It is on Google Drive, and ``gdown`` is not installed.
         OSError: It cannot be fetched completely, in one sentence.
         ValueError: It is a web page or a pointer instead of a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Processes and threads that fetch the same do not write into one file.
-    part = path.with_name(f'.{path.name}.{os.getpid()}-{time.time_ns()}.part')
-    try:
-        with _open(url, timeout) as (size, chunks), part.open('wb') as file:
-            for chunk in chunks:
-                file.write(chunk)
-                on_progress(file.tell(), size)
-            file.flush()
-            os.fsync(file.fileno())
-        check_content(url, part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    fetch = _fetch_from_drive if _is_drive(url) else _fetch
+    with open_part(path) as part:
+        fetch(url, part, timeout, on_progress)
+        part.file.flush()
+        os.fsync(part.file.fileno())
+        try:
+            check_content(url, part.path)
+        except ValueError:
+            part.forget()
+            raise
+        os.replace(part.path, path)
 
 
 def check_content(name: str, path: Path) -> None:
@@ -116,20 +126,107 @@ def check_content(name: str, path: Path) -> None:
         )
 
 
+def _is_drive(url: str) -> bool:
+    """Tell whether a file lies on Google Drive, behind a page of its own."""
+    host = urlsplit(url).hostname if is_url(url) else None
+    return host in ('drive.google.com', 'docs.google.com')
+
+
+def _fetch_from_drive(
+    url: str, part: Part, timeout: float, on_progress: Progress
+) -> None:
+    """Let ``gdown`` write a part, and go on where it was interrupted."""
+    try:
+        import gdown
+    except ImportError as error:
+        raise ImportError(
+            f"{url} needs 'gdown'; run: pip install mmdit-seg[gdown], or "
+            'fetch the file with a browser and give its path'
+        ) from error
+    # Its own part has another name, and takes this one's place.
+    output = part.path.with_name(f'{part.path.name}.gdown')
+    try:
+        gdown.download(
+            url,
+            str(output),
+            quiet=True,
+            use_cookies=False,
+            resume=True,
+            retries=TRIES,
+            timeout=timeout,
+            progress=on_progress,
+        )
+    # Of its own kinds, and of the library that it asks by.
+    except Exception as error:
+        raise OSError(f'{url} cannot be fetched: {error}') from error
+    os.replace(output, part.path)
+
+
+def _fetch(
+    url: str, part: Part, timeout: float, on_progress: Progress
+) -> None:
+    """Write a part, as long as each connection brings something."""
+    lost = 0
+    for _ in range(MAX_CONNECTIONS):
+        before = part.size()
+        try:
+            return _append(url, part, timeout, on_progress)
+        except OSError as error:
+            if getattr(error.__cause__, 'code', 0) == _NO_SUCH_PART:
+                part.begin(url, None)
+            lost = 0 if part.size() > before else lost + 1
+            # What was there may be of no use now; there was nothing before.
+            if lost == TRIES or not (before or part.version(url)):
+                raise
+            time.sleep(PAUSE)
+    raise OSError(f'{url} cannot be fetched: the connection breaks again')
+
+
+def _append(
+    url: str, part: Part, timeout: float, on_progress: Progress
+) -> None:
+    """Write what is missing of a part."""
+    done, version = part.size(), part.version(url)
+    asked = {}
+    if done and version:
+        asked = {'Range': f'bytes={done}-', 'If-Range': version}
+    with _open(url, timeout, asked) as (answer, size, chunks):
+        found = answer.headers.get('ETag') or answer.headers.get(
+            'Last-Modified'
+        )
+        start = f'bytes {done}-'
+        goes_on = answer.status == HTTPStatus.PARTIAL_CONTENT
+        if goes_on and (
+            found != version
+            or not answer.headers.get('Content-Range', '').startswith(start)
+        ):
+            part.begin(url, None)
+            raise ConnectionError('the server sent another part; try again')
+        if not goes_on:
+            part.begin(url, None if size is None else found)
+            done = 0
+        whole = None if size is None else done + size
+        for chunk in chunks:
+            part.file.write(chunk)
+            on_progress(part.file.tell(), whole)
+
+
 @contextmanager
 def _open(
-    url: str, timeout: float
-) -> Iterator[tuple[int | None, Iterator[bytes]]]:
-    """Open a URL; give its size, where it is told, and its chunks.
+    url: str, timeout: float, headers: dict[str, str] | None = None
+) -> Iterator[tuple[HTTPResponse, int | None, Iterator[bytes]]]:
+    """Open a URL; give the answer, its size if it is told, and its chunks.
 
     Whatever fails within becomes an OSError that names the URL.
     """
     try:
-        request = Request(_quoted(url), headers={'User-Agent': _AGENT})
+        request = Request(
+            _quoted(url), headers={'User-Agent': _AGENT, **(headers or {})}
+        )
         with urlopen(request, timeout=timeout) as answer:
             told = answer.headers.get('Content-Length')
             size = int(told) if told else None
-            yield size, _chunks(answer, size)
+            yield answer, size, _chunks(answer, size)
     # Sockets and servers raise OSErrors, broken answers HTTPExceptions, and
     # broken URLs ValueErrors.
     except (OSError, HTTPException, ValueError) as error:

@@ -1,12 +1,17 @@
 """Servers that a stranger may run: whole files, or one sentence."""
 
+import re
 import socket
+import sys
 import threading
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from mmdit import downloads
 from mmdit.downloads import check_content, download, is_url, read_url
+from mmdit.parts import open_part
 
 WHOLE = bytes(range(256)) * 8
 
@@ -150,3 +155,149 @@ def test_broken_urls_are_one_sentence(url):
 def test_urls_are_told_from_paths():
     assert is_url('HTTP://a') and is_url('https://a')
     assert not is_url('httpd/a') and not is_url('ftp://a')
+
+
+@contextmanager
+def ranges(content, *limits, version='"1"'):
+    """Serve parts, as Google Drive does; break off after some bytes.
+
+    Args:
+        content: The file.
+        limits: How many bytes the first connections bring.
+        version: The ETag.
+    """
+    left, asked = list(limits), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.headers.get('Range'))
+            start = 0
+            if asked[-1] and self.headers['If-Range'] == version:
+                start = int(re.fullmatch(r'bytes=(\d+)-', asked[-1])[1])
+            if start >= len(content):
+                self.send_error(416)
+                return
+            self.send_response(206 if start else 200)
+            if start:
+                end = len(content)
+                told = f'bytes {start}-{end - 1}/{end}'
+                self.send_header('Content-Range', told)
+            self.send_header('Content-Length', str(len(content) - start))
+            self.send_header('ETag', version)
+            self.end_headers()
+            end = start + left.pop(0) if left else len(content)
+            self.wfile.write(content[start:end])
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f'http://127.0.0.1:{server.server_port}/a.pth', asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    monkeypatch.setattr(downloads, 'PAUSE', 0)
+
+
+def test_two_broken_connections_are_taken_up_again(fast, tmp_path):
+    path, seen = tmp_path / 'a.pth', []
+    with ranges(WHOLE, 700, 800) as (url, asked):
+        download(url, path, on_progress=lambda *how: seen.append(how))
+    assert asked == [None, 'bytes=700-', 'bytes=1500-']
+    assert path.read_bytes() == WHOLE
+    assert seen[-1] == (len(WHOLE), len(WHOLE))
+    assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(number):
+    def on_progress(done, size):
+        if done >= number:
+            raise Killed
+
+    return on_progress
+
+
+def test_two_killed_calls_are_taken_up_again(fast, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, 'CHUNK', 100)
+    path = tmp_path / 'a.pth'
+    with ranges(WHOLE) as (url, asked):
+        for number in (700, 1500):
+            with pytest.raises(Killed):
+                download(url, path, on_progress=kill_at(number))
+            assert not path.exists()
+        download(url, path)
+    assert asked == [None, 'bytes=700-', 'bytes=1500-']
+    assert path.read_bytes() == WHOLE
+    assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
+
+
+@pytest.mark.parametrize('place', [700, len(WHOLE)])
+def test_a_part_of_another_file_is_not_used(fast, tmp_path, place):
+    path = tmp_path / 'a.pth'
+    with ranges(WHOLE) as (url, asked):
+        with pytest.raises(Killed):
+            download(url, path, on_progress=kill_at(1))
+        part = tmp_path / '.a.pth.part'
+        part.write_bytes(bytes(place))
+        note = tmp_path / '.a.pth.part.of'
+        note.write_text(note.read_text().replace('"1"', '"0"'))
+        if place == len(WHOLE):
+            # A call that was killed when all was there, of this version.
+            note.write_text(note.read_text().replace('"0"', '"1"'))
+        download(url, path)
+        assert path.read_bytes() == WHOLE
+        # Another place in the network, of which nothing is known.
+        part.write_bytes(b'x')
+        note.write_text(f'{url}?other\n"1"')
+        download(url, path)
+    assert path.read_bytes() == WHOLE and asked[-1] is None
+
+
+def test_a_server_that_stays_away_is_given_up(fast, tmp_path):
+    path = tmp_path / 'a.pth'
+    with ranges(WHOLE, 700, 0, 0, 0) as (url, asked):
+        with pytest.raises(OSError, match='ended after 0 of 1348 bytes'):
+            download(url, path)
+        assert asked == [None, *['bytes=700-'] * 3]
+        download(url, path)
+    assert path.read_bytes() == WHOLE
+
+
+def test_two_processes_do_not_write_into_one_part(tmp_path):
+    path = tmp_path / 'a.pth'
+    with ranges(WHOLE) as (url, _), open_part(path) as other:
+        other.file.write(b'half')
+        other.begin(url, '"1"')
+        download(url, path)
+        assert path.read_bytes() == WHOLE and other.path.is_file()
+
+
+def test_a_file_of_google_drive_is_fetched_by_gdown(tmp_path, monkeypatch):
+    pytest.importorskip(
+        'gdown', reason='gdown, of mmdit-seg[gdown], is absent'
+    )
+    path, seen = tmp_path / 'a.pth', []
+    with ranges(WHOLE, 700, 800) as (url, asked):
+        monkeypatch.setattr(downloads, '_is_drive', lambda _: True)
+        download(url, path, on_progress=lambda *how: seen.append(how))
+    assert len(asked) == 3 and path.read_bytes() == WHOLE
+    assert seen[-1] == (len(WHOLE), len(WHOLE))
+    assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
+
+
+def test_without_gdown_the_cure_is_said(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'gdown', None)
+    url = 'https://drive.google.com/file/d/1T3jYiR9BLDJxv/view'
+    with pytest.raises(ImportError, match=r'pip install mmdit-seg\[gdown\]'):
+        download(url, tmp_path / 'a.pth')
+    assert not list(tmp_path.iterdir())
