@@ -1,12 +1,15 @@
-"""Score a checkpoint: ``python tools/test.py CONFIG CHECKPOINT``."""
+"""Score a checkpoint: ``python tools/test.py MODEL WEIGHTS``."""
 
 import argparse
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 
+from mmdit.apis.models import load_config
+from mmdit.cli.naming import add_model, require_model
 from mmdit.downloads import is_url
-from mmdit.engine.command_line import RunParser, read_config
+from mmdit.engine.command_line import RunParser, apply_arguments
 from mmdit.engine.distributed import prepare_launcher
 from mmdit.engine.loading import use_safe_loading
 from mmdit.engine.testing import ScoringRunner, list_splits, set_out_file
@@ -18,11 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser = RunParser(
         'Score a checkpoint.', 'test_dataloader.dataset.split=testA'
     )
-    parser.add_argument(
-        'checkpoint',
-        type=checkpoint_path,
-        help='checkpoint file, directory or URL',
-    )
+    add_model(parser)
     parser.add_argument(
         '--out',
         help='write one row per expression (ids, expression, pixels, IoU) to '
@@ -49,31 +48,36 @@ def parse_args() -> argparse.Namespace:
         default=2,
         help='seconds that a window of --show stays',
     )
-    parser.add_argument(
-        '--allow-other-settings',
-        action='store_true',
-        help='only warn where the checkpoint was trained with other settings '
-        'than the config has',
-    )
     return parser.parse(__file__)
 
 
-def checkpoint_path(name: str) -> str:
-    """Return CHECKPOINT, or let argparse say what is wrong with it."""
-    if is_url(name) or Path(name).exists():
-        return name
-    raise argparse.ArgumentTypeError(
-        f'checkpoint {name!r} does not exist; give the path of a .pth file '
-        'that training wrote, or any other file, directory or URL that '
-        'docs/checkpoints.md describes'
-    )
+def read_model(args: argparse.Namespace) -> Config:
+    """Return the config of what is to be scored, with its weights and data."""
+    model, weights = require_model(args)
+    if weights and not is_url(weights) and not Path(weights).exists():
+        raise FileNotFoundError(
+            f'checkpoint {weights!r} does not exist; give the path of a .pth '
+            'file that training wrote, or any other file, directory or URL '
+            'that docs/checkpoints.md describes'
+        )
+    cfg, place = load_config(model, weights)
+    cfg.load_from = place
+    if place is None:
+        raise ValueError(
+            f'no checkpoint to score: {model} comes without; give WEIGHTS'
+        )
+    if cfg.get('test_evaluator') is None:
+        raise ValueError(
+            f'{model or weights} says nothing of data to score on; give a '
+            'config that does, and this as WEIGHTS'
+        )
+    return apply_arguments(cfg, args)
 
 
 def main() -> None:
     """Build the Runner from the config and test."""
     args = parse_args()
-    cfg = read_config(args)
-    cfg.load_from = args.checkpoint
+    cfg = read_model(args)
     if args.allow_other_settings:
         cfg.allow_other_settings = True
     if args.out is not None:
@@ -94,7 +98,7 @@ def main() -> None:
         return
     results = list(runner.test_splits(datasets))
     if is_main_process():
-        print_splits(args.config.stem, results)
+        print_splits(Path(cfg.filename or 'model').stem, results)
 
 
 def print_splits(name: str, results: list) -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 from mmdit.engine.amp import AMP_DTYPES, use_amp
-from mmdit.engine.command_line import RunParser, read_config
+from mmdit.engine.command_line import RunParser, config_path, read_config
 from mmdit.engine.distributed import launcher_rank, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
 from mmdit.engine.stopping import train
@@ -15,6 +15,24 @@ def parse_args() -> argparse.Namespace:
     parser = RunParser(
         'Train a model.',
         'train_dataloader.batch_size=8 key="[(a,b),(c,d)]"',
+    )
+    parser.add_argument(
+        'config',
+        type=config_path,
+        help='path of a config file, or the name of one of mmdit',
+    )
+    parser.add_argument(
+        '--weights',
+        help='start from these weights, of any kind: of SAM alone, or of a '
+        'whole model to fine-tune (file, directory or URL; default: those of '
+        'the config)',
+    )
+    parser.add_argument(
+        '--text-encoder',
+        metavar='DIR',
+        help="BERT's config and vocabulary, and its weights where --weights "
+        'has none: a directory, or a name of the Hugging Face hub (default: '
+        'that of the config)',
     )
     parser.add_argument(
         '--resume',
@@ -41,7 +59,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Build the Runner from the config and train."""
     args = parse_args()
-    cfg = read_config(args, trains=True)
+    cfg = read_config(args)
     if args.amp or args.amp_dtype:
         try:
             use_amp(cfg, args.amp_dtype)

@@ -1,12 +1,13 @@
 # Plain SAM: what points, boxes and a previous mask show, as Meta's
-# SamPredictor has it. Scored by the mask that the truth's innermost point
-# gives; training goes on from SAM's weights.
+# SamPredictor has it: of three masks the one that it rates best. Scored by the
+# mask that the truth's innermost point gives; training goes on from SAM's
+# weights.
 _base_ = './prompts_sam-vit-b_4xb16-40e_refcoco-512x512.py'
 size = (1024, 1024)
 model = dict(
     data_preprocessor=dict(size=size, centred=False),
     backbone=dict(attention='windowed'),
-    decode_head=dict(threshold=0.5),
+    decode_head=dict(threshold=0.5, multimask=True),
 )
 # PIL's filter, which SAM was trained with.
 resize = dict(type='Resize', scale=size, keep_ratio=True, backend='pillow')

@@ -27,7 +27,10 @@ from mmdit.checkpoints.settings import (
 )
 from mmdit.checkpoints.work_dir import find_checkpoint
 from mmdit.datasets.pipeline import image_steps
-from mmdit.models.text_encoders.saving import use_saved_text_encoder
+from mmdit.models.text_encoders.saving import (
+    set_text_encoder,
+    use_saved_text_encoder,
+)
 from mmdit.resources import find_resource, resolve_config
 
 from .wording import Wording
@@ -81,12 +84,7 @@ def config_of_weights(
     cfg, line = make_config(state_dict, injector)
     print_log(f'{weights}: {line}', logger='current')
     if text_encoder is not None:
-        if cfg.model.get('text_encoder') is None:
-            raise ValueError(
-                f'text encoder {text_encoder!r} has no effect: {weights} '
-                'reads no text; leave it out'
-            )
-        cfg.model.text_encoder.pretrained = text_encoder
+        set_text_encoder(cfg, text_encoder)
     return cfg
 
 

@@ -115,7 +115,11 @@ def _entries(name: str, given: Any, number: int) -> Sequence:
     """Return one entry of a kind for each question."""
     if given is None:
         return [None] * number
-    is_single = _ndim(given) == _NDIMS[name]
+    # NumPy would read None as a number, NaN.
+    has_none = isinstance(given, (list, tuple)) and any(
+        entry is None for entry in given
+    )
+    is_single = not has_none and _ndim(given) == _NDIMS[name]
     try:
         entries = [given] if is_single else list(given)
     except TypeError as error:
@@ -136,7 +140,7 @@ def _ndim(given: Any) -> int | None:
     """Return the dimensions of an array or of what lists would make one."""
     try:
         return np.asarray(given, np.float64).ndim
-    # None among the entries, ragged, or numbers beyond float64.
+    # Ragged, or numbers beyond float64.
     except (OverflowError, TypeError, ValueError):
         return None
 

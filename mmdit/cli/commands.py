@@ -21,13 +21,13 @@ class Command(NamedTuple):
 COMMANDS = {
     'segment': Command(
         'mmdit.cli.segment',
-        'segment what expressions refer to, in images or folders',
+        'segment what expressions, points or boxes mean, in images',
         'photo.jpg "the man in red" --out-dir outputs',
     ),
     'web': Command(
         'mmdit.cli.web',
-        'the same on a web page, with clicks that correct',
-        'CONFIG WEIGHTS',
+        'the same on a web page, with clicks and boxes that correct',
+        '--weights sam_vit_b_01ec64.pth',
     ),
     'train': Command(
         'tools/train.py',

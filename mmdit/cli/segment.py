@@ -6,22 +6,22 @@ Nothing heavy is imported before the arguments have been read.
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmdit.apis.limits import MAX_PIXELS
 
+from .naming import add_model, load_model
 from .running import guard, sentence
 
 if TYPE_CHECKING:
     from mmdit.apis.writing import ResultWriter
 
-QUICKSTART = 'work_dirs/quickstart'
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command understands."""
-    parser.description = 'Segment what expressions refer to.'
+    parser.description = (
+        'Segment what expressions refer to, or points and a box show.'
+    )
     parser.add_argument(
         'image', help='an image: path or URL; or a folder of images'
     )
@@ -38,17 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'repeated',
     )
     parser.add_argument(
-        '--model',
-        help='config, name of the model zoo, or folder that tools/train.py '
-        "wrote (default: what --weights of SAM or of the method's authors "
-        f'tell, else {QUICKSTART}, the model of tools/quickstart.sh)',
+        '--point',
+        action='append',
+        type=read_point,
+        metavar='X,Y[,0]',
+        help='a point inside of what is meant, in pixels from the top left; '
+        'with ,0 a point outside; may be repeated',
     )
     parser.add_argument(
-        '--weights',
-        help='checkpoint: file, directory or URL (default: the last one of '
-        'the folder, or load_from of the config)',
+        '--box',
+        type=read_box,
+        metavar='LEFT,TOP,RIGHT,BOTTOM',
+        help='a box around it, in pixels',
     )
-    add_recognition(parser)
+    add_model(parser, positional=False)
     parser.add_argument(
         '--onnx',
         metavar='DIR',
@@ -101,53 +104,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='what to do where an image fails: go on, and list it at the end, '
         'or stop (default: %(default)s)',
     )
-    parser.add_argument(
-        '--allow-other-settings',
-        action='store_true',
-        help='only warn where the checkpoint was trained with other settings '
-        'than the config has',
-    )
 
 
-def add_recognition(parser: argparse.ArgumentParser) -> None:
-    """Add what says of weights without a config what they do not tell."""
-    parser.add_argument(
-        '--injector',
-        choices=['ldit', 'edit'],
-        help="of the authors' weights, of which both have the same names "
-        '(default: ldit)',
-    )
-    parser.add_argument(
-        '--text-encoder',
-        metavar='DIR',
-        help="BERT's config and vocabulary for the authors' weights: a "
-        'directory, or a name of the Hugging Face hub (default: '
-        'bert-base-uncased)',
-    )
-
-
-def _choose_model(args: argparse.Namespace) -> Any:
-    """Return the model to load: as named, as weights tell, or the first."""
-    if args.model is None and args.weights is not None:
-        if args.injector is None and args.text_encoder is None:
-            return None
-        from mmdit.apis.models import config_of_weights
-
-        return config_of_weights(
-            args.weights, args.injector, args.text_encoder
+def read_point(text: str) -> list[float]:
+    """Return x, y and label, 1 inside and 0 outside."""
+    numbers = _read_numbers(text)
+    if len(numbers) == 2:
+        numbers.append(1)
+    if len(numbers) != 3 or numbers[2] not in (0, 1):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no point; expected X,Y such as 120,80 for one '
+            'inside, X,Y,0 for one outside'
         )
-    for name in ('injector', 'text_encoder'):
-        if getattr(args, name) is not None:
-            raise ValueError(
-                f'--{name.replace("_", "-")} has no effect on a model that '
-                'has a config; leave one out'
-            )
-    if args.model is None and not Path(QUICKSTART).is_dir():
-        raise FileNotFoundError(
-            f'{QUICKSTART} does not exist; run bash tools/quickstart.sh, or '
-            'give --model or --weights'
+    return numbers
+
+
+def read_box(text: str) -> list[float]:
+    """Return left, top, right and bottom."""
+    numbers = _read_numbers(text)
+    if len(numbers) != 4:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no box; expected LEFT,TOP,RIGHT,BOTTOM such as '
+            '10,10,200,300'
         )
-    return args.model or QUICKSTART
+    return numbers
+
+
+def _read_numbers(text: str) -> list[float]:
+    """Return the numbers between commas, none where one is no number."""
+    try:
+        return [float(part) for part in text.split(',')]
+    except ValueError:
+        return []
 
 
 def _refuse_beside_onnx(args: argparse.Namespace) -> None:
@@ -159,6 +147,8 @@ def _refuse_beside_onnx(args: argparse.Namespace) -> None:
         ('--allow-other-settings', args.allow_other_settings),
         ('--injector', args.injector is not None),
         ('--text-encoder', args.text_encoder is not None),
+        ('--point', args.point is not None),
+        ('--box', args.box is not None),
     ):
         if given:
             raise ValueError(
@@ -172,16 +162,27 @@ def _load(args: argparse.Namespace) -> Any:
         from mmdit.export.runner import OnnxSegmenter
 
         return OnnxSegmenter(args.onnx, max_pixels=args.max_pixels)
-    from mmdit.apis import ReferringSegInferencer
+    return load_model(args, args.device, max_pixels=args.max_pixels)
 
-    return ReferringSegInferencer(
-        _choose_model(args),
-        args.weights,
-        args.device,
-        # The lines of the predictions show it.
-        show_progress=False,
-        max_pixels=args.max_pixels,
-        allow_other_settings=args.allow_other_settings,
+
+def _check_prompts(args: argparse.Namespace, images: list, model: Any) -> None:
+    """Reject points and boxes of which nothing can come; warn of others."""
+    if len(images) > 1:
+        raise ValueError(
+            f'--point and --box are places in one image, but {args.image} has '
+            f'{len(images)}; give one of them'
+        )
+    segmentor = model.model
+    if segmentor.text_encoder is None or segmentor.train_points:
+        return
+    if args.expression is None and not args.expr:
+        raise ValueError(
+            'this model was trained with expressions, not with points or '
+            'boxes alone; give an expression, too, or --weights of SAM'
+        )
+    sys.stderr.write(
+        'this model was not trained with points or boxes: they change its '
+        'masks, but may not correct them\n'
     )
 
 
@@ -199,17 +200,24 @@ def run(args: argparse.Namespace) -> int:
 
     if args.onnx is not None:
         _refuse_beside_onnx(args)
+    shows = dict(points=args.point, boxes=args.box)
+    shows = {key: value for key, value in shows.items() if value}
     asked = [e for e in (args.expression, *args.expr) if e is not None]
+    if shows and not asked:
+        asked = [None]
     images = list_sources(args.image)
     shared, known = share_out(asked, len(images)), set(images)
     for hint in filter(None, map(hint_at_two, asked)):
         sys.stderr.write(f'{hint}; give --expr "..." "..." for several\n')
     model = _load(args)
+    if shows:
+        _check_prompts(args, images, model)
     threshold = model.threshold if args.threshold is None else args.threshold
     settings = dict(
         mmdit=__version__,
         model=model.fingerprint(),
         threshold=check_threshold(threshold),
+        **shows,
     )
     with ResultWriter(args.out_dir, settings) as writer:
         _tell_replaced(writer.replaced, settings)
@@ -228,6 +236,9 @@ def run(args: argparse.Namespace) -> int:
                 args.batch_size,
                 threshold=threshold,
                 return_vis=True,
+                **{
+                    key: [value] * len(left[0]) for key, value in shows.items()
+                },
             )
             failed = _write(writer, rows, args.on_error == 'stop')
     if args.format:
@@ -271,7 +282,8 @@ def _show(row: dict) -> None:
         found = f'score {row["score"]:.3f}  box {box}'
     if note := tell_unread(row):
         found += f'  ({note})'
-    sys.stdout.write(f'{row["image"]}: {row["expression"]}: {found}\n')
+    expression = row['expression'] or 'what is shown'
+    sys.stdout.write(f'{row["image"]}: {expression}: {found}\n')
     sys.stdout.flush()
 
 
@@ -279,7 +291,8 @@ def _tell_replaced(earlier: Any, settings: dict) -> None:
     """Say why predictions that were there are not used."""
     if earlier is None:
         return
-    names = [k for k in settings if earlier.get(k) != settings[k]]
+    keys = [*settings, *(key for key in earlier if key not in settings)]
+    names = [k for k in keys if earlier.get(k) != settings.get(k)]
     sys.stderr.write(
         f'predictions of an earlier call are replaced: {", ".join(names)} '
         'differ\n'
@@ -291,9 +304,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     args = parser.parse_args(argv)
-    if args.expression is None and not args.expr:
-        parser.error('no expression; give one after the image, in quotes')
+    nothing = args.expression is None and not args.expr
+    if nothing and not (args.point or args.box):
+        parser.error(
+            'no expression; give one after the image, in quotes, or --point '
+            'or --box'
+        )
     return guard(lambda: run(args))
 
 
-__all__ = ['add_arguments', 'add_recognition', 'main', 'run']
+__all__ = ['add_arguments', 'main', 'run']

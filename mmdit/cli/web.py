@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .naming import QUICKSTART, add_model, choose_model, load_model
 from .running import guard
-from .segment import QUICKSTART
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 SETTINGS = dict(
     GRADIO_ANALYTICS_ENABLED='False', GRADIO_ANALYTICS_MAX_EVENTS='1'
 )
+# Their features take some MB each.
+KEPT_IMAGES = 8
 NO_MODEL = f"""
 ### There is no model yet
 
@@ -35,27 +37,15 @@ bash tools/quickstart.sh
 It draws pictures, trains a small model on them within minutes, without
 a GPU, and leaves it in `{QUICKSTART}`. Then `mmdit web` serves it.
 
-Whoever has a model of their own runs `mmdit web CONFIG WEIGHTS`.
+Whoever has a model of their own runs `mmdit web MODEL WEIGHTS`. Weights of SAM
+suffice for points and boxes: `mmdit web --weights sam_vit_b_01ec64.pth`.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command understands."""
     parser.description = 'Ask a model on a web page.'
-    parser.add_argument(
-        'config',
-        nargs='?',
-        metavar='CONFIG',
-        help='config, name of the model zoo, or folder that tools/train.py '
-        f'wrote (default: {QUICKSTART}, the model of tools/quickstart.sh)',
-    )
-    parser.add_argument(
-        'weights',
-        nargs='?',
-        metavar='WEIGHTS',
-        help='checkpoint: file, directory or URL (default: the last one of '
-        'the folder, or load_from of the config)',
-    )
+    add_model(parser)
     parser.add_argument(
         '--device',
         default='auto',
@@ -85,12 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help="also serve it at a public address, through Gradio's servers",
     )
-    parser.add_argument(
-        '--allow-other-settings',
-        action='store_true',
-        help='only warn where the checkpoint was trained with other settings '
-        'than the config has',
-    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -102,13 +86,7 @@ def run(args: argparse.Namespace) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     with suppress(KeyboardInterrupt), run_folder() as folder:
-        page = make_page(
-            args.config,
-            args.weights,
-            args.device,
-            folder,
-            args.allow_other_settings,
-        )
+        page = make_page(args, folder)
         from mmdit.web.serving import serve
 
         serve(
@@ -123,13 +101,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def make_page(
-    config: str | None,
-    weights: str | None,
-    device: str,
-    folder: 'RunFolder',
-    allow_other_settings: bool = False,
-) -> 'gr.Blocks':
+def make_page(args: argparse.Namespace, folder: 'RunFolder') -> 'gr.Blocks':
     """Return the page of a model, or one that says how to get a model."""
     # Read by Gradio when it is imported.
     os.environ |= SETTINGS | dict(GRADIO_TEMP_DIR=str(folder.path))
@@ -144,25 +116,14 @@ def make_page(
         ) from error
     from mmdit.checkpoints.work_dir import list_checkpoints
 
-    if config is None and not list_checkpoints(Path(QUICKSTART)):
+    named = choose_model(args)
+    if named == (None, None) and not list_checkpoints(Path(QUICKSTART)):
         return explain(NO_MODEL)
-    from mmdit.apis import ReferringSegInferencer
-
-    model = ReferringSegInferencer(
-        config or QUICKSTART,
-        weights,
-        device,
-        show_progress=False,
-        allow_other_settings=allow_other_settings,
-    )
-    if model.model.text_encoder is None:
-        raise ValueError(
-            f'{config} reads no text, which the page asks for; take a config '
-            'with a text encoder, such as those in configs/dit'
-        )
-    names = [Path(name).name for name in (config, weights) if name]
-    about = ', '.join(names) or QUICKSTART
-    about += f': {model.description}'
+    model = load_model(args, args.device)
+    # Each click asks again; with no text in the encoder, it need not run.
+    model.model.features.size = KEPT_IMAGES
+    about = ', '.join(Path(n).name for n in named if isinstance(n, str))
+    about = f'{about or QUICKSTART}: {model.description}'
     return build_page(model, about, SessionStore(), folder)
 
 

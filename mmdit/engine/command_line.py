@@ -9,7 +9,10 @@ from typing import NoReturn
 
 from mmengine.config import Config, DictAction
 
-from mmdit.models.text_encoders.saving import use_saved_text_encoder
+from mmdit.models.text_encoders.saving import (
+    set_text_encoder,
+    use_saved_text_encoder,
+)
 from mmdit.resources import resolve_config
 
 
@@ -31,11 +34,6 @@ class RunParser(argparse.ArgumentParser):
 
     def __init__(self, description: str, example: str) -> None:
         super().__init__(description=description)
-        self.add_argument(
-            'config',
-            type=config_path,
-            help='path of a config file, or the name of one of mmdit',
-        )
         self.add_argument(
             '--work-dir',
             help='folder of logs and checkpoints; by default that of the '
@@ -103,21 +101,32 @@ def _launch(script: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
     os.execv(sys.executable, command)
 
 
-def read_config(args: argparse.Namespace, trains: bool = False) -> Config:
-    """Read the config and what the arguments say otherwise."""
+def read_config(args: argparse.Namespace) -> Config:
+    """Read the config of a training and what the arguments say otherwise."""
     cfg = Config.fromfile(args.config)
-    use_saved_text_encoder(cfg, args.config.parent, trains)
+    use_saved_text_encoder(cfg, args.config.parent, trains=True)
+    if args.weights is not None:
+        start = dict(type='mmdit.SAMPretrained', checkpoint=args.weights)
+        cfg.model.init_cfg, cfg.load_from = start, None
+    if args.text_encoder is not None:
+        set_text_encoder(cfg, args.text_encoder)
+    return apply_arguments(cfg, args)
+
+
+def apply_arguments(cfg: Config, args: argparse.Namespace) -> Config:
+    """Change a config as the arguments of :class:`RunParser` say."""
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
-        cfg.work_dir = str(Path('work_dirs') / args.config.stem)
+        name = Path(cfg.filename or 'model').stem
+        cfg.work_dir = str(Path('work_dirs') / name)
     # Also where a config has hooks of its own alone.
     hooks = cfg.setdefault('default_hooks', {})
     hooks.setdefault('settings', dict(type='mmdit.SettingsHook'))
     return cfg
 
 
-__all__ = ['RunParser', 'config_path', 'read_config']
+__all__ = ['RunParser', 'apply_arguments', 'config_path', 'read_config']

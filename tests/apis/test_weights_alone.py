@@ -1,18 +1,21 @@
 """Weights of a published kind suffice: their config follows from them."""
 
+import argparse
 import json
 import sys
 
 import numpy as np
 import pytest
-import torch
+from in_process import call_mmdit
 from PIL import Image
+from small_released import save_released
 
 from mmdit.apis import ReferringSegInferencer
 from mmdit.apis.models import config_of_weights
-from mmdit.checkpoints.sources import from_mmdit
+from mmdit.cli import segment as segment_command
+from mmdit.cli import web
+from mmdit.cli.naming import choose_model, load_model
 from mmdit.cli.segment import main as segment
-from mmdit.registry import MODELS
 
 EXPRESSION = 'the red circle'
 
@@ -20,32 +23,8 @@ EXPRESSION = 'the red circle'
 @pytest.fixture(scope='module')
 def released(bert_dir, tmp_path_factory):
     """A file in the authors' format, of a small encoder."""
-    torch.manual_seed(0)
-    model = MODELS.build(
-        dict(
-            type='mmdit.ReferringSegmentor',
-            text_encoder=dict(
-                type='mmdit.BertTextEncoder',
-                pretrained=bert_dir,
-                num_layers=1,
-            ),
-            backbone=dict(
-                type='mmdit.SAMViT',
-                arch=dict(
-                    embed_dims=32, depth=2, num_heads=2, global_blocks=(1,)
-                ),
-                text_injector=dict(type='mmdit.LayerwiseProjection'),
-            ),
-            decode_head=dict(type='mmdit.SAMMaskHead'),
-        )
-    )
-    for value in model.parameters():
-        value.data += 0.05 * torch.randn_like(value)
-    theirs = from_mmdit(model.state_dict(), 'dit').state_dict
-    wrapped = {f'module.{key}': value for key, value in theirs.items()}
     path = tmp_path_factory.mktemp('released') / 'det_best.pth'
-    torch.save(dict(state_dict=wrapped, epoch=25, lr=1e-4), path)
-    return str(path)
+    return save_released(bert_dir, path)
 
 
 @pytest.fixture
@@ -110,3 +89,44 @@ def test_options_without_effect_are_rejected(photo, capsys):
     assert '--injector has no effect' in capsys.readouterr().err
     with pytest.raises(ValueError, match='neither a model nor weights'):
         ReferringSegInferencer(device='cpu')
+
+
+def test_every_door_names_a_model_alike(released, bert_dir, monkeypatch):
+    from tools.deployment import export
+
+    names = ['--weights', released, '--text-encoder', bert_dir]
+    monkeypatch.setattr(sys, 'argv', ['export', *names, '--out', 'out'])
+    parsed = [export.parse_args()]
+    for command, given in ((segment_command, ['photo.jpg']), (web, [])):
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        parsed.append(parser.parse_args([*given, *names]))
+    # By place, as config and weights.
+    monkeypatch.setattr(sys, 'argv', ['export', 'a.py', 'b.pth', '--out=out'])
+    placed = export.parse_args()
+    assert choose_model(placed) == ('a.py', 'b.pth')
+    placed.weights = 'c.pth'
+    with pytest.raises(ValueError, match='both name the weights; give one'):
+        choose_model(placed)
+    (first, *others) = [load_model(args, 'cpu') for args in parsed]
+    assert first.model.text_encoder.pretrained == bert_dir
+    for other in others:
+        assert other.fingerprint() == first.fingerprint()
+
+
+def test_weights_alone_are_scored(released, bert_dir, tiny_refer, tmp_path):
+    loader = dict(num_workers=0, persistent_workers=False)
+    options = [f'test_dataloader.{k}={v}' for k, v in loader.items()]
+    call_mmdit(
+        tmp_path,
+        *('test', '--weights', released, '--text-encoder', bert_dir),
+        *('--out', 'rows.json', '--cfg-options', *options),
+        f'test_dataloader.dataset.data_root={tiny_refer}',
+    )
+    rows = json.loads((tmp_path / 'rows.json').read_text())
+    assert [row['expression'] for row in rows] == [
+        'square',
+        'bright square',
+        'pieces',
+    ]
+    assert all(0 <= row['iou'] <= 1 for row in rows)

@@ -1,5 +1,6 @@
 """Points, boxes and masks give what ``segment_anything`` makes of them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,14 @@ from mmcv.transforms import Resize
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from PIL import Image
 from segment_anything import SamPredictor
 
 from mmdit.apis import ReferringSegInferencer
 from mmdit.checkpoints.sources import to_mmdit
+from mmdit.cli.segment import main as segment
 from mmdit.registry import MODELS, TRANSFORMS
+from mmdit.web.session import Session, add_point, choose, set_box
 
 CONFIG = Path(__file__).parents[2] / 'configs/sam/sam_sam-vit-b_1024x1024.py'
 SIZE = (256, 256)
@@ -64,6 +68,8 @@ def sam_config(textless):
 def model(sam_config, sam, predictor):
     init_default_scope('mmdit')
     model = MODELS.build(sam_config.model).eval()
+    assert model.decode_head.multimask
+    model.decode_head.multimask = False
     model.load_state_dict(to_mmdit(sam.state_dict())[1].state_dict)
     return model
 
@@ -200,3 +206,55 @@ def test_the_inferencer_answers_as_sam_does(
     samples = inferencer(image, **questions, return_datasamples=True)
     for sample, one in zip(samples['predictions'], expected, strict=True):
         assert_equal(sample, one)
+
+
+def same_masks(answer, masks):
+    """Compare all masks that an answer offers with the predictor's."""
+    expected, scores, logits = masks
+    close = dict(rtol=0, atol=1e-5)
+    found = answer.sample.pred_masks
+    np.testing.assert_allclose(found.low_res_logits, logits, **close)
+    np.testing.assert_allclose(answer.scores, scores, **close)
+    assert answer.chosen == scores.argmax()
+    mask = answer.probabilities > 0.5
+    assert np.array_equal(mask, expected[answer.chosen])
+
+
+def test_the_page_answers_as_sam_does(inferencer, predictor, image):
+    inferencer.model.features.size = 1
+    session = Session('photo', image)
+    session = add_point(session, None, (*POINTS[0], 1), inferencer)
+    first = predictor.predict(POINTS[:1], np.array([1]))
+    same_masks(session.answers[0], first)
+    for i in range(3):
+        session = choose(session, 'Object 1', i, inferencer)
+        mask = session.answers[0].probabilities > 0.5
+        assert np.array_equal(mask, first[0][i])
+    # The mask that was chosen goes with the next prompt.
+    session = set_box(session, 'Object 1', tuple(BOX), inferencer)
+    second = predictor.predict(
+        POINTS[:1], np.array([1]), box=BOX, mask_input=first[2][2:3]
+    )
+    same_masks(session.answers[0], second)
+
+
+def test_the_shell_answers_as_sam_does(
+    sam_config, sam, predictor, image, tmp_path
+):
+    sam_config.dump(tmp_path / 'model.py')
+    torch.save(sam.state_dict(), tmp_path / 'sam.pth')
+    Image.fromarray(image[..., ::-1]).save(tmp_path / 'photo.png')
+    points = [f'{x:g},{y:g}' for x, y in POINTS[:2]]
+    args = [
+        *(str(tmp_path / 'photo.png'), '--device', 'cpu'),
+        *('--model', str(tmp_path / 'model.py')),
+        *('--weights', str(tmp_path / 'sam.pth')),
+        *('--point', points[0], '--point', f'{points[1]},0'),
+        *('--box', ','.join(map(str, BOX)), '--out-dir', str(tmp_path)),
+    ]
+    assert segment(args) == 0
+    (row,) = json.loads((tmp_path / 'predictions.json').read_text())
+    mask = np.array(Image.open(tmp_path / row['mask']))
+    masks, scores, _ = predictor.predict(POINTS[:2], np.array([1, 0]), BOX)
+    assert np.array_equal(mask > 0, masks[scores.argmax()])
+    assert row['predicted_iou'] == pytest.approx(scores.max(), abs=1e-5)

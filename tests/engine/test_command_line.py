@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from mmdit.engine.command_line import RunParser, read_config
+from mmdit.engine.command_line import RunParser, config_path, read_config
 
 NAME = 'ldit_tiny_synthref-64x64'
 
@@ -17,7 +17,11 @@ def parse(monkeypatch):
 
     def parse(*arguments):
         monkeypatch.setattr(sys, 'argv', ['tool.py', *arguments])
-        return RunParser('Run.', 'a=1').parse('tool.py')
+        parser = RunParser('Run.', 'a=1')
+        parser.add_argument('config', type=config_path)
+        parser.add_argument('--weights')
+        parser.add_argument('--text-encoder')
+        return parser.parse('tool.py')
 
     return parse
 

@@ -9,7 +9,7 @@
 import argparse
 import sys
 
-from mmdit.apis.inferencer import ReferringSegInferencer
+from mmdit.cli.naming import add_model, load_model
 from mmdit.export.check import largest_differences, open_file
 from mmdit.export.folder import FORMATS, export_model
 from mmdit.export.modules import make_parts
@@ -27,17 +27,7 @@ def parse_args() -> argparse.Namespace:
         epilog='Exit status: 0 written, and equal where it was compared; 1 '
         'not; 2 wrong arguments.',
     )
-    parser.add_argument(
-        'config',
-        help='path of a config, name of one that comes with mmdit, or folder '
-        'that tools/train.py wrote',
-    )
-    parser.add_argument(
-        'checkpoint',
-        nargs='?',
-        help='weights, of any kind in docs/checkpoints.md (default: those '
-        'that belong to the config)',
-    )
+    add_model(parser)
     parser.add_argument('--out', required=True, help='folder to write')
     parser.add_argument(
         '--format',
@@ -57,23 +47,12 @@ def parse_args() -> argparse.Namespace:
         help='run what was written beside the model, print the largest '
         f'differences, and fail if one exceeds {TOLERANCE:g}',
     )
-    parser.add_argument(
-        '--allow-other-settings',
-        action='store_true',
-        help='only warn where the checkpoint was trained with other settings '
-        'than the config has',
-    )
     return parser.parse_args()
 
 
 def export(args: argparse.Namespace) -> bool:
     """Write, report, and compare; return whether all is equal."""
-    inferencer = ReferringSegInferencer(
-        args.config,
-        args.checkpoint,
-        'cpu',
-        allow_other_settings=args.allow_other_settings,
-    )
+    inferencer = load_model(args, 'cpu')
     model = inferencer.model
     paths = export_model(
         model, inferencer.cfg, args.out, args.format, args.opset
@@ -98,7 +77,7 @@ def main() -> int:
     args = parse_args()
     try:
         equal = export(args)
-    except (ImportError, OSError, TypeError, ValueError) as error:
+    except (ImportError, KeyError, OSError, TypeError, ValueError) as error:
         sys.exit(f'error: {error}')
     if not equal:
         sys.exit(f'error: a difference exceeds {TOLERANCE:g}')

@@ -26,7 +26,7 @@ from mmdit.checkpoints.writing import (
     write_file,
     write_hf_directory,
 )
-from mmdit.cli.segment import add_recognition
+from mmdit.cli.naming import add_recognition
 from mmdit.hub import save_pretrained
 from mmdit.registry import MODELS
 

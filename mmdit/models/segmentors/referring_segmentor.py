@@ -16,6 +16,7 @@ from mmdit.checkpoints.strict import adapt_state_dict, check_state_dict
 from mmdit.registry import MODELS
 
 from .clicks import click_on_error
+from .features import FeatureCache
 from .prompts import count_points, previous_masks, stack_points
 
 
@@ -73,6 +74,8 @@ class ReferringSegmentor(BaseSegmentor):
         )
         self.corrections = corrections
         self.threshold_first = threshold_first
+        #: Keeps none, unless ``size`` is set.
+        self.features = FeatureCache()
         if corrections:
             _check_corrections(corrections, decode_head)
             text_dims['train_masks'] = True
@@ -126,12 +129,15 @@ class ReferringSegmentor(BaseSegmentor):
         In testing, expressions of an image follow each other: without text
         in the encoder that is the whole encoder, else the patches.
         """
-        if self.training or len(inputs) == 1:
+        takes_text = getattr(self.backbone, 'text_injector', None) is not None
+        if self.training or (len(inputs) == 1 and takes_text):
             return self.extract_feat(inputs, text, text_mask)
+        if len(inputs) == 1:
+            return self.features.get(inputs, self.extract_feat)
         new = (inputs[1:] != inputs[:-1]).flatten(1).any(1)
         new = torch.cat([new.new_ones(1), new])
         distinct = inputs[new]
-        if getattr(self.backbone, 'text_injector', None) is None:
+        if not takes_text:
             owner = new.cumsum(0) - 1
             return tuple(f[owner] for f in self.extract_feat(distinct))
         if len(distinct) == 1:

@@ -50,4 +50,29 @@ def use_saved_text_encoder(
         encoder['pretrained'] = str(inner)
 
 
-__all__ = ['TEXT_ENCODER', 'save_text_encoder', 'use_saved_text_encoder']
+def set_text_encoder(cfg: Any, pretrained: str) -> None:
+    """Let a config take BERT's config and vocabulary from elsewhere.
+
+    Args:
+        cfg: The config, changed in place.
+        pretrained: A directory or a name of the Hugging Face hub.
+
+    Raises:
+        ValueError: The model reads no text, or has a vocabulary of its own.
+    """
+    encoder = cfg.model.get('text_encoder')
+    if encoder is None or encoder.get('pretrained') is None:
+        kind = 'reads no text' if encoder is None else 'has its own vocabulary'
+        raise ValueError(
+            f'text encoder {pretrained!r} has no effect on a model that '
+            f'{kind}; leave it out'
+        )
+    encoder.pretrained = pretrained
+
+
+__all__ = [
+    'TEXT_ENCODER',
+    'save_text_encoder',
+    'set_text_encoder',
+    'use_saved_text_encoder',
+]
