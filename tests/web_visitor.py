@@ -81,6 +81,11 @@ class Visitor:
         data = [None, selected, label]
         return self.do(place, data, event_data=index | dict(value=None))
 
+    def drag(self, selected, box):
+        """Drag a box, as drag.js writes it."""
+        place = self.find('change', 1)
+        return self.do(place, [None, selected, box])
+
     def download(self, kind):
         """Press the last but one button (PNG), or the last (COCO)."""
         place = [n for k, n in self.events if k == 'click'][kind - 2]

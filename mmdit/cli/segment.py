@@ -207,7 +207,7 @@ def run(args: argparse.Namespace) -> int:
         asked = [None]
     images = list_sources(args.image)
     shared, known = share_out(asked, len(images)), set(images)
-    for hint in filter(None, map(hint_at_two, asked)):
+    for hint in filter(None, map(hint_at_two, filter(None, asked))):
         sys.stderr.write(f'{hint}; give --expr "..." "..." for several\n')
     model = _load(args)
     if shows:

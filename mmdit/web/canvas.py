@@ -1,4 +1,4 @@
-"""A session as pixels: masks, and the points that corrected them.
+"""A session as pixels: masks, and the points and boxes that made them.
 
 Shapes: a picture of H x W pixels, a canvas of H' x W'.
 """
@@ -8,7 +8,7 @@ import numpy as np
 
 from mmdit.visualization import tint
 
-from .session import Point, Session
+from .session import Box, Point, Session
 
 # One for each expression, told apart by the colour-blind, too (after Okabe
 # and Ito); style.css has the same.
@@ -40,13 +40,13 @@ def canvas_scale(size: tuple[int, int]) -> float:
 def draw(
     session: Session, threshold: float, selected: str | None = None
 ) -> np.ndarray:
-    """Draw the picture, its masks and the points of the selected one.
+    """Draw the picture, its masks and what was shown for the selected one.
 
     Args:
         session: What to draw.
         threshold: A pixel belongs to a mask where its probability exceeds
             this.
-        selected: The expression that stands out.
+        selected: Name of the answer that stands out.
 
     Returns:
         (H', W', 3) uint8, RGB.
@@ -59,19 +59,29 @@ def draw(
         ..., ::-1
     ].copy()
     for answer, colour in zip(session.answers, PALETTE, strict=False):
+        assert answer.probabilities is not None
         # Nearest: the pixels that count are the pixels that show.
         mask = cv2.resize(
             (answer.probabilities > threshold).astype(np.uint8),
             (width, height),
             interpolation=cv2.INTER_NEAREST,
         )
-        is_selected = answer.expression == selected
+        is_selected = answer.name == selected
         tint(canvas, mask, colour, SELECTED if is_selected else OTHERS)
     for answer in session.answers:
-        if answer.expression == selected:
+        if answer.name == selected:
+            if answer.box is not None:
+                _draw_box(canvas, answer.box, scale)
             for point in answer.points:
                 _draw_point(canvas, point, scale)
     return canvas
+
+
+def _draw_box(canvas: np.ndarray, box: Box, scale: float) -> None:
+    """Draw a frame that shows on every colour."""
+    left, top, right, bottom = (round(side * scale) for side in box)
+    for colour, thick in ((WHITE, 5), (INSIDE, 2)):
+        cv2.rectangle(canvas, (left, top), (right, bottom), colour, thick)
 
 
 def _draw_point(canvas: np.ndarray, point: Point, scale: float) -> None:

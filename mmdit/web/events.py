@@ -24,7 +24,9 @@ def clean_event(content: bytes) -> bytes:
     try:
         event = json.loads(content, parse_constant=_reject)
         session, function = event['session_hash'], event['fn_index']
-        selected = event.get('event_data') or {}
+        # Where nothing was selected, Gradio tells a value again.
+        said = event.get('event_data')
+        selected = said if isinstance(said, dict) else {}
         kept = dict(
             data=[_clean(value) for value in event['data']],
             event_data=dict(index=_index(selected.get('index')), value=None),

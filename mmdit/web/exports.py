@@ -31,8 +31,10 @@ def masks_zip(
     content = BytesIO()
     with TemporaryDirectory(dir=place) as folder:
         writer = ResultWriter(folder)
-        for row in predict(session, threshold):
-            writer.write(row, draw(session, threshold, row['expression']))
+        for row, answer in zip(
+            predict(session, threshold), session.answers, strict=True
+        ):
+            writer.write(row, draw(session, threshold, answer.name))
         writer.close()
         with ZipFile(content, 'w', ZIP_DEFLATED) as archive:
             for path in sorted(Path(folder).rglob('*.*')):
@@ -43,7 +45,11 @@ def masks_zip(
 def coco_json(session: Session, threshold: float) -> str:
     """Return the masks as :func:`mmdit.apis.formats.coco_dataset` has them."""
     _check_answered(session)
-    content = coco_dataset(predict(session, threshold))
+    # What was shown has a name here, and no expression.
+    rows = zip(predict(session, threshold), session.answers, strict=True)
+    content = coco_dataset(
+        [row | dict(expression=answer.name) for row, answer in rows]
+    )
     return json.dumps(content, ensure_ascii=False)
 
 
@@ -51,7 +57,7 @@ def _check_answered(session: Session) -> None:
     """Refuse to write files about nothing."""
     if not session.answers:
         raise ValueError(
-            'There are no masks yet: type an expression and press Find first.'
+            'There are no masks yet: say or show what to look for first.'
         )
 
 

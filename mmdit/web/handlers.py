@@ -106,15 +106,15 @@ class Handlers:
         return self.store.put(session)
 
     @in_sentences
-    def open_example(
-        self, key: str | None, event: gr.SelectData
-    ) -> tuple[str, str]:
-        """Begin with a drawn scene; return key and expressions."""
+    def open_example(self, key: str | None, event: gr.SelectData) -> Any:
+        """Begin with a drawn scene; return key and, if read, expressions."""
         self.store.drop(key)
         example = self.examples[event.index]
         pixels = example.pixels[..., ::-1].copy()
-        session = Session(f'scene{event.index + 1}.png', pixels)
-        return self.store.put(session), '\n'.join(example.expressions)
+        key = self.store.put(Session(f'scene{event.index + 1}.png', pixels))
+        if self.model.model.text_encoder is None:
+            return key
+        return key, '\n'.join(example.expressions)
 
     def close(self, key: str | None) -> None:
         """Forget the picture."""
@@ -124,7 +124,8 @@ class Handlers:
     def ask(self, key: str | None, text: str) -> None:
         """Answer expressions."""
         session = self.store.get(key)
-        self.store.check_room(sessions.bytes_needed(session, text))
+        number = len(sessions.read_expressions(text))
+        self.store.check_room(sessions.bytes_needed(session, number))
         self.store.put(sessions.ask(session, text, self.model), key)
 
     @in_sentences
@@ -139,7 +140,7 @@ class Handlers:
         session = self.store.get(key)
         scale = canvas_scale(session.pixels.shape[:2])
         x, y = (place / scale for place in event.index)
-        self._add(key, selected, (x, y, label))
+        self._change(key, sessions.add_point, selected, (x, y, label))
 
     @in_sentences
     def type_point(
@@ -153,54 +154,96 @@ class Handlers:
         """Add a point by its coordinates."""
         if x is None or y is None:
             raise ValueError('A point needs two numbers, x and y, in pixels.')
-        self._add(key, selected, (x, y, label))
+        self._change(key, sessions.add_point, selected, (x, y, label))
 
-    def _add(
-        self, key: str | None, selected: str | None, point: sessions.Point
+    @in_sentences
+    def drag(
+        self, key: str | None, selected: str | None, text: str | None
     ) -> None:
+        """Set the box that was dragged on the canvas."""
         session = self.store.get(key)
-        session = sessions.add_point(session, selected, point, self.model)
-        self.store.put(session, key)
+        height, width = session.pixels.shape[:2]
+        scale = canvas_scale((height, width))
+        left, top, right, bottom = (n / scale for n in _read_box(text))
+        # The last pixel of the canvas may end beyond the picture.
+        box = left, top, min(right, width), min(bottom, height)
+        self._change(key, sessions.set_box, selected, box)
+
+    @in_sentences
+    def type_box(
+        self, key: str | None, selected: str | None, *sides: float | None
+    ) -> None:
+        """Set a box by its sides."""
+        if None in sides:
+            raise ValueError(
+                'A box needs four numbers, left, top, right and bottom, in '
+                'pixels.'
+            )
+        self._change(key, sessions.set_box, selected, sides)
+
+    @in_sentences
+    def choose(
+        self, key: str | None, selected: str | None, index: int | None
+    ) -> None:
+        """Take another one of the masks that the model offers."""
+        place = -1 if index is None else index
+        self._change(key, sessions.choose, selected, place)
 
     @in_sentences
     def undo(self, key: str | None, selected: str | None) -> None:
-        """Take the last point back."""
-        session = self.store.get(key)
-        session = sessions.undo_point(session, selected, self.model)
-        self.store.put(session, key)
+        """Take the last point or box back."""
+        self._change(key, sessions.undo, selected)
 
     @in_sentences
-    def clear_points(self, key: str | None, selected: str | None) -> None:
-        """Take all points back."""
+    def clear(self, key: str | None, selected: str | None) -> None:
+        """Take all points and the box back."""
+        self._change(key, sessions.clear, selected)
+
+    def _change(
+        self, key: str | None, change: Callable[..., Session], *given: Any
+    ) -> None:
+        """Put what comes of a session in its place."""
         session = self.store.get(key)
-        session = sessions.clear_points(session, selected, self.model)
-        self.store.put(session, key)
+        needed = sessions.bytes_needed(session, len(session.answers) + 1)
+        self.store.check_room(needed)
+        self.store.put(change(session, *given, self.model), key)
 
     @in_sentences
     def show(
         self, key: str | None, threshold: float, selected: str | None
-    ) -> tuple[Any, Any, Any]:
-        """Return canvas, legend and what is below; no model is asked."""
+    ) -> tuple[Any, Any, Any, Any]:
+        """Return canvas, legend, masks to choose from and what is below."""
         nothing = gr.Radio(choices=[], value=None)
+        hidden = gr.Radio(visible=False), gr.Column(visible=False)
         if key is None:
-            return None, nothing, gr.Column(visible=False)
+            return None, nothing, *hidden
         session = self.store.get(key)
-        known = [answer.expression for answer in session.answers]
-        if not known:
-            canvas = _in_place(draw(session, threshold))
-            return canvas, nothing, gr.Column(visible=False)
-        if selected not in known:
-            selected = known[0]
+        answers = session.answers
+        if not answers:
+            return _in_place(draw(session, threshold)), nothing, *hidden
+        if selected not in {answer.name for answer in answers}:
+            # What was shown is the newest, what was said begins on top.
+            newest = answers[-1].expression is None
+            selected = answers[-1 if newest else 0].name
         rows = sessions.predict(session, threshold)
         legend = gr.Radio(
             choices=[
-                (_label(row, answer.points), row['expression'])
-                for row, answer in zip(rows, session.answers, strict=True)
+                (_label(row, answer), answer.name)
+                for row, answer in zip(rows, answers, strict=True)
             ],
             value=selected,
         )
         canvas = _in_place(draw(session, threshold, selected))
-        return canvas, legend, gr.Column(visible=True)
+        answer = answers[session.find(selected)]
+        candidates = gr.Radio(
+            choices=[
+                (f'{i + 1}: {score:.2f}', i)
+                for i, score in enumerate(answer.scores)
+            ],
+            value=answer.chosen,
+            visible=len(answer.scores) > 1,
+        )
+        return canvas, legend, candidates, gr.Column(visible=True)
 
     @in_sentences
     def save_masks(self, key: str | None, threshold: float) -> str:
@@ -216,14 +259,28 @@ class Handlers:
         return _write(content.encode(), self.folder.new() / 'masks_coco.json')
 
 
-def _label(row: dict, points: tuple[sessions.Point, ...]) -> str:
+def _label(row: dict, answer: sessions.Answer) -> str:
     """Return a line of the legend."""
     found = 'nothing found' if row['box'] is None else f'{row["score"]:.2f}'
-    inside = sum(label for *_, label in points)
+    number = len(answer.points)
+    inside = sum(label for *_, label in answer.points)
     marks = [f'{inside}+'] * bool(inside)
-    marks += [f'{len(points) - inside}−'] * (len(points) > inside)
+    marks += [f'{number - inside}−'] * (number > inside)
+    marks += ['box'] * (answer.box is not None)
     notes = filter(None, [tell_unread(row)])
-    return ' · '.join([row['expression'], found, *notes, *marks])
+    return ' · '.join([answer.name, found, *notes, *marks])
+
+
+def _read_box(text: object) -> list[float]:
+    """Return the four numbers of drag.js, which anybody may send."""
+    parts = text.split(',') if isinstance(text, str) else []
+    try:
+        sides = [float(part) for part in parts]
+    except ValueError:
+        sides = []
+    if len(sides) != 4 or not np.isfinite(sides).all():
+        raise ValueError('This is no box: drag it again.')
+    return sides
 
 
 def _in_place(canvas: np.ndarray) -> dict:

@@ -8,6 +8,11 @@ import gradio as gr
 from .scenes import Example
 
 TITLE = '# mmdit\nSay what you mean, and see where it is.'
+TITLE_SHOWN = '# mmdit\nShow what you mean, and see where it ends.'
+HINT = (
+    'Click on what you mean, or drag a box around it. Further clicks and '
+    'boxes correct the object that is selected below.'
+)
 UNTRAINED = (
     'This model was not trained with points: they change its masks, but may '
     'not correct them.'
@@ -16,14 +21,21 @@ UNTRAINED = (
 
 @dataclass
 class Points:
-    """What corrects the selected answer."""
+    """What begins or corrects the selected answer."""
 
     label: gr.Radio
     undo: gr.Button
     clear: gr.Button
+    #: None where a model needs words.
+    new: gr.Button | None
     x: gr.Number
     y: gr.Number
     add: gr.Button
+    #: Left, top, right, bottom.
+    sides: list[gr.Number]
+    set_box: gr.Button
+    #: The box that was dragged, of drag.js.
+    dragged: gr.Textbox
 
 
 @dataclass
@@ -40,19 +52,33 @@ class Parts:
 
     picture: gr.Image
     gallery: gr.Gallery
-    text: gr.Textbox
-    find: gr.Button
+    #: None, like the next, where the model reads none.
+    text: gr.Textbox | None
+    find: gr.Button | None
     #: Holds all that follows; hidden as long as there are no answers.
     results: gr.Column
     legend: gr.Radio
+    #: Which of the head's masks it is.
+    candidates: gr.Radio
     threshold: gr.Slider
     points: Points
     masks: Download
     coco: Download
 
 
+@dataclass
+class Abilities:
+    """What a model takes, and so what the page shows."""
+
+    reads_text: bool
+    #: Whether points and boxes suffice, without words.
+    begins_by_prompts: bool
+    #: Whether it was trained with points.
+    trains_points: bool
+
+
 def lay_out(
-    examples: list[Example], threshold: float, about: str, trains_points: bool
+    examples: list[Example], threshold: float, about: str, can: Abilities
 ) -> Parts:
     """Put everything onto the page that is being made.
 
@@ -60,41 +86,27 @@ def lay_out(
         examples: Pictures to begin with.
         threshold: The model's own.
         about: Which model it is.
-        trains_points: Whether it was trained with points.
+        can: What the model takes.
     """
-    gr.Markdown(TITLE, elem_id='title')
+    gr.Markdown(TITLE if can.reads_text else TITLE_SHOWN, elem_id='title')
     with gr.Row(elem_id='main'):
         with gr.Column(scale=7, min_width=300):
             picture = _add_picture()
             gr.Markdown('Or begin with a drawn scene:', elem_id='or')
             gallery = _add_gallery(examples)
         with gr.Column(scale=4, min_width=300):
-            text = gr.Textbox(
-                label='What to look for, one per line',
-                placeholder='the red star\nthe square on the left',
-                lines=3,
-                max_lines=10,
-                elem_id='expressions',
-            )
-            find = gr.Button('Find', variant='primary', elem_id='find')
+            text = _add_text() if can.reads_text else None
+            find = None
+            if can.reads_text:
+                find = gr.Button('Find', variant='primary', elem_id='find')
+            if can.begins_by_prompts:
+                gr.Markdown(HINT, elem_id='hint')
+            # Without words, a click's label comes before the first answer.
+            points = None if can.reads_text else _add_points(can)
             with gr.Column(visible=False, elem_id='results') as results:
-                legend = gr.Radio(
-                    [],
-                    label='Found, with scores',
-                    interactive=True,
-                    elem_id='legend',
-                )
-                slider = gr.Slider(
-                    0.01,
-                    0.99,
-                    threshold,
-                    step=0.01,
-                    label='Threshold: lower, larger masks',
-                    buttons=['reset'],
-                    elem_id='threshold',
-                )
-                points = _add_points()
-                if not trains_points:
+                legend, candidates, slider = _add_legend(threshold)
+                points = points or _add_points(can)
+                if can.reads_text and not can.trains_points:
                     gr.Markdown(UNTRAINED, elem_id='untrained')
                 with gr.Row(elem_id='downloads'):
                     masks = _add_download('masks', 'Masks as PNG')
@@ -107,6 +119,7 @@ def lay_out(
         find,
         results,
         legend,
+        candidates,
         slider,
         points,
         masks,
@@ -149,22 +162,76 @@ def _add_gallery(examples: list[Example]) -> gr.Gallery:
     )
 
 
-def _add_points() -> Points:
+def _add_text() -> gr.Textbox:
+    return gr.Textbox(
+        label='What to look for, one per line',
+        placeholder='the red star\nthe square on the left',
+        lines=3,
+        max_lines=10,
+        elem_id='expressions',
+    )
+
+
+def _add_legend(threshold: float) -> tuple[gr.Radio, gr.Radio, gr.Slider]:
+    legend = gr.Radio(
+        [], label='Found, with scores', interactive=True, elem_id='legend'
+    )
+    candidates = gr.Radio(
+        [],
+        label="Masks of the selected one, with the model's ratings",
+        interactive=True,
+        visible=False,
+        elem_id='candidates',
+    )
+    slider = gr.Slider(
+        0.01,
+        0.99,
+        threshold,
+        step=0.01,
+        label='Threshold: lower, larger masks',
+        buttons=['reset'],
+        elem_id='threshold',
+    )
+    return legend, candidates, slider
+
+
+def _add_points(can: Abilities) -> Points:
+    new = None
     with gr.Group(elem_id='points'):
         label = gr.Radio(
             [('inside', 1), ('outside', 0)],
             value=1,
-            label='To correct the selected one, a click is',
+            label='To correct the selected one, drag a box; or a click is'
+            if can.reads_text
+            else 'A click is',
             elem_id='label',
         )
         with gr.Row():
-            undo = gr.Button('Undo point', size='sm', elem_id='undo')
-            clear = gr.Button('Clear points', size='sm', elem_id='clear')
-        with gr.Accordion('A point by numbers', open=False), gr.Row():
-            x = gr.Number(label='x, from the left', minimum=0, min_width=80)
-            y = gr.Number(label='y, from the top', minimum=0, min_width=80)
-            add = gr.Button('Add point', size='sm', min_width=80)
-    return Points(label, undo, clear, x, y, add)
+            if can.begins_by_prompts:
+                new = gr.Button(
+                    'New object', size='sm', min_width=80, elem_id='new'
+                )
+            undo = gr.Button('Undo', size='sm', min_width=80, elem_id='undo')
+            clear = gr.Button(
+                'Clear', size='sm', min_width=80, elem_id='clear'
+            )
+        with gr.Accordion('A point or box by numbers', open=False):
+            with gr.Row():
+                x = _add_number('x, from the left')
+                y = _add_number('y, from the top')
+                add = gr.Button('Add point', size='sm', min_width=80)
+            with gr.Row():
+                sides = [
+                    _add_number(side)
+                    for side in ('left', 'top', 'right', 'bottom')
+                ]
+                set_box = gr.Button('Set box', size='sm', min_width=80)
+        dragged = gr.Textbox(visible='hidden', elem_id='dragged')
+    return Points(label, undo, clear, new, x, y, add, sides, set_box, dragged)
+
+
+def _add_number(label: str) -> gr.Number:
+    return gr.Number(label=label, minimum=0, min_width=80)
 
 
 def _add_download(name: str, title: str) -> Download:
@@ -172,4 +239,11 @@ def _add_download(name: str, title: str) -> Download:
     return Download(button, gr.Textbox(visible=False))
 
 
-__all__ = ['Download', 'Parts', 'Points', 'lay_out', 'lay_out_explanation']
+__all__ = [
+    'Abilities',
+    'Download',
+    'Parts',
+    'Points',
+    'lay_out',
+    'lay_out_explanation',
+]

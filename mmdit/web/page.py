@@ -7,8 +7,9 @@ import gradio as gr
 from .failures import report
 from .folder import RunFolder
 from .handlers import Handlers, sentence
-from .layout import Parts, lay_out, lay_out_explanation
+from .layout import Abilities, Parts, lay_out, lay_out_explanation
 from .scenes import draw_examples
+from .session import prompts_suffice
 from .store import HOUR, SessionStore
 
 if TYPE_CHECKING:
@@ -56,9 +57,13 @@ def build_page(
         folder: Where their files are.
     """
     examples = draw_examples()
-    trains_points = bool(model.model.train_points)
+    can = Abilities(
+        model.model.text_encoder is not None,
+        prompts_suffice(model),
+        bool(model.model.train_points),
+    )
     with _blocks() as page:
-        parts = lay_out(examples, model.threshold, about, trains_points)
+        parts = lay_out(examples, model.threshold, about, can)
         # The state is a key, so that the store alone bounds the memory. No
         # bound method: Gradio copies it, with the store, for each visitor.
         key = gr.State(
@@ -87,7 +92,7 @@ def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
     show: dict[str, Any] = dict(
         fn=do.show,
         inputs=[key, parts.threshold, legend],
-        outputs=[picture, legend, parts.results],
+        outputs=[picture, legend, parts.candidates, parts.results],
         # Else Gradio would write the canvas into a file.
         postprocess=False,
         show_progress='hidden',
@@ -97,7 +102,6 @@ def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
         show_progress='minimal', show_progress_on=picture, **PRIVATE
     )
     asks: dict[str, Any] = waits | ONE_AT_A_TIME
-    ask: dict[str, Any] = dict(fn=do.ask, inputs=[key, parts.text], **asks)
 
     opened = picture.upload(
         do.open, [picture, key], key, preprocess=False, **waits
@@ -105,22 +109,35 @@ def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
     opened.success(**show)
     opened.failure(lambda: (None, None), None, [picture, key], **PRIVATE)
     picture.clear(do.close, key, key, **PRIVATE).then(**show)
-    sampled = parts.gallery.select(
-        do.open_example, key, [key, parts.text], **waits
-    )
-    sampled.success(**ask).success(**show)
-    gr.on([parts.find.click, parts.text.submit], **ask).success(**show)
+    if parts.text is None or parts.find is None:
+        parts.gallery.select(do.open_example, key, key, **waits).success(
+            **show
+        )
+    else:
+        ask: dict[str, Any] = dict(fn=do.ask, inputs=[key, parts.text], **asks)
+        sampled = parts.gallery.select(
+            do.open_example, key, [key, parts.text], **waits
+        )
+        sampled.success(**ask).success(**show)
+        gr.on([parts.find.click, parts.text.submit], **ask).success(**show)
     parts.threshold.change(**show, trigger_mode='always_last')
     legend.input(**show)
 
-    place: list = [key, legend, points.label]
+    shown: list = [key, legend]
     clicks: dict[str, Any] = dict(trigger_mode='multiple', **asks)
-    picture.select(do.click, place, **clicks).success(**show)
-    points.add.click(
-        do.type_point, [*place, points.x, points.y], **clicks
-    ).success(**show)
-    points.undo.click(do.undo, place[:2], **clicks).success(**show)
-    points.clear.click(do.clear_points, place[:2], **clicks).success(**show)
+    for happens, does, given in (
+        (picture.select, do.click, [points.label]),
+        (points.add.click, do.type_point, [points.label, points.x, points.y]),
+        (points.dragged.change, do.drag, [points.dragged]),
+        (points.set_box.click, do.type_box, points.sides),
+        (parts.candidates.input, do.choose, [parts.candidates]),
+        (points.undo.click, do.undo, []),
+        (points.clear.click, do.clear, []),
+    ):
+        happens(does, [*shown, *given], **clicks).success(**show)
+    if points.new is not None:
+        # With none selected, the next click or box begins another one.
+        points.new.click(lambda: None, None, legend, **PRIVATE)
 
     for make, part in (
         (do.save_masks, parts.masks),

@@ -13,6 +13,7 @@ from .gate import Gate, Hosts
 from .uploads import MAX_FILE, Uploads
 
 STYLE = Path(__file__).parent / 'style.css'
+DRAG = Path(__file__).parent / 'drag.js'
 # Gradio keeps the last canvas of each; see SessionStore for what is large.
 MAX_SESSIONS = 200
 
@@ -50,6 +51,7 @@ def serve(
         server_name=host,
         theme=theme,
         css_paths=STYLE,
+        js=DRAG.read_text(),
         footer_links=[],
         ssr_mode=False,
         mcp_server=False,

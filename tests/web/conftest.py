@@ -29,9 +29,25 @@ def model(tiny_segmentor, tiny_refer, tmp_path):
 
 
 @pytest.fixture
-def session(picture, model):
+def textless_model(tiny_segmentor, tiny_refer, tmp_path):
+    """A model that takes points and boxes only, and gives three masks."""
+    tiny_segmentor.update(text_encoder=None)
+    tiny_segmentor['backbone'].update(text_injector=None)
+    tiny_segmentor['decode_head'].update(multimask=True)
+    config = make_config(tiny_segmentor, tiny_refer)
+    weights = save_weights(config, tmp_path / 'textless.pth')
+    return CountingInferencer(config, weights, 'cpu', show_progress=False)
+
+
+@pytest.fixture
+def opened(picture):
+    """A picture of which nothing is known."""
+    return open_picture(picture, 'photo.png')
+
+
+@pytest.fixture
+def session(opened, model):
     """Two answers about a picture."""
-    opened = open_picture(picture, 'photo.png')
     answered = ask(opened, 'the red circle\nblue', model)
     model.asked.clear()
     return answered
@@ -44,8 +60,8 @@ def store():
 
 
 @pytest.fixture
-def address(model, store, tmp_path, monkeypatch):
-    """The address of a page that is being served."""
+def serve_page(store, tmp_path, monkeypatch):
+    """Serve the page of a model; return its address."""
     pytest.importorskip('gradio', reason='gradio is absent')
     # Analytics are off before Gradio is imported, as in the command.
     monkeypatch.setenv('GRADIO_ANALYTICS_ENABLED', 'False')
@@ -54,7 +70,18 @@ def address(model, store, tmp_path, monkeypatch):
     from mmdit.web.page import build_page
     from mmdit.web.serving import serve
 
-    folder = RunFolder(tmp_path)
-    page = build_page(model, 'a small model', store, folder)
-    yield serve(page, folder, quiet=True)
-    page.close()
+    folder, pages = RunFolder(tmp_path), []
+
+    def serve_page(model):
+        pages.append(build_page(model, 'a small model', store, folder))
+        return serve(pages[-1], folder, quiet=True)
+
+    yield serve_page
+    for page in pages:
+        page.close()
+
+
+@pytest.fixture
+def address(model, serve_page):
+    """The address of a page that is being served."""
+    return serve_page(model)

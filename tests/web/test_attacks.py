@@ -11,10 +11,13 @@ from types import SimpleNamespace
 import httpx
 import numpy as np
 import pytest
+import torch
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
 from PIL import Image
 from web_visitor import Visitor
 
-from mmdit.apis.wording import ALL_READ
+from mmdit.apis.wording import Wording
 
 pytest.importorskip('gradio', reason='gradio is absent')
 
@@ -22,21 +25,35 @@ NOTHING = 'No file arrived: drop it again.'
 
 
 class Constant:
-    """A model that finds everything everywhere."""
+    """A model that finds everything everywhere, whatever is shown."""
 
     threshold = 0.5
     max_pixels = 1_000_000
-    model = SimpleNamespace(train_points=True)
+    wording = Wording(None, 0)
+
+    def __init__(self):
+        self.model = SimpleNamespace(
+            train_points=True,
+            text_encoder=object(),
+            restore=lambda logits, sample: torch.zeros(1, *sample.ori_shape),
+        )
 
     def __call__(self, pixels, expressions, **kwargs):
         if 'break' in expressions:
             raise RuntimeError('secret inner state')
-        row = dict(
-            probabilities=np.full(pixels.shape[:2], 0.6, np.float32),
-            low_res_logits=np.zeros((1, 8, 8), np.float32),
-            **ALL_READ,
-        )
-        return dict(predictions=[row for _ in expressions])
+        size = pixels.shape[:2]
+        samples = []
+        for _ in expressions:
+            sample = SegDataSample(metainfo=dict(ori_shape=size))
+            sample.seg_logits = PixelData(data=torch.full((1, *size), 0.6))
+            sample.pred_sem_seg = PixelData(data=torch.ones(1, *size))
+            sample.pred_masks = InstanceData(
+                masks=torch.ones(3, *size, dtype=torch.bool),
+                scores=torch.tensor([0.7, 0.9, 0.8]),
+                low_res_logits=torch.zeros(3, 8, 8),
+            )
+            samples.append(sample)
+        return dict(predictions=samples)
 
 
 @pytest.fixture(scope='module')
@@ -384,6 +401,27 @@ def test_a_slow_or_broken_upload_leaves_nothing(served, monkeypatch):
             return
         threading.Event().wait(0.05)
     raise AssertionError(list(served.folder.files.rglob('*')))
+
+
+@pytest.mark.parametrize(
+    'sent',
+    [
+        *('', '1,2,3', '1,2,3,4,5', '1,2,3,nan', '-inf,0,1,1', '1,2,3,x', 'é'),
+        *(None, 7, True, ',' * 10_000, '1' * 10_000),
+    ],
+)
+def test_a_forged_box_is_none(visitor, photo, sent):
+    visitor.open(photo)
+    output = visitor.drag(None, sent)
+    assert output['error'] == 'This is no box: drag it again.'
+
+
+def test_a_box_that_ends_at_the_edge_is_within(visitor, photo):
+    visitor.open(photo)
+    assert 'data' in visitor.drag(None, '0,0,720,480.4')
+    canvas, legend, masks, _ = visitor.show()['data']
+    assert [name for _, name in legend['choices']] == ['Object 1']
+    assert masks['visible'] and masks['value'] == 1
 
 
 def test_an_unforeseen_failure_has_a_number(visitor, photo, caplog):

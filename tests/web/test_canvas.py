@@ -12,12 +12,16 @@ from mmdit.web.session import MAX_EXPRESSIONS, Answer, Session
 SIZE = (40, 60)
 
 
+def answer(name, probabilities, **shown):
+    return Answer(name, name, probabilities, None, 0, **shown)
+
+
 @pytest.fixture
 def halves():
     """A grey picture whose left half is 'left', the right half 'right'."""
     left = np.zeros(SIZE, np.float32)
     left[:, :30] = 0.8
-    answers = (Answer('left', left, ()), Answer('right', 0.8 - left, ()))
+    answers = answer('left', left), answer('right', 0.8 - left)
     return Session('a', np.full((*SIZE, 3), 128, np.uint8), answers)
 
 
@@ -41,12 +45,14 @@ def test_the_selected_mask_stands_out(halves):
     assert (plain[240, 540] == selected[240, 540]).all()
 
 
-def test_points_of_the_selected_one_are_drawn(halves):
-    answer = Answer('left', halves.answers[0].probabilities, (), ((10, 5, 1),))
-    session = Session('a', halves.pixels, (answer,))
-    # Beside the plus, within the disc.
-    assert tuple(draw(session, 0.5, 'left')[55, 125]) == INSIDE
-    assert tuple(draw(session, 0.5)[55, 125]) != INSIDE
+def test_points_and_box_of_the_selected_one_are_drawn(halves):
+    shown = dict(points=((10, 5, 1),), box=(20, 10, 50, 30))
+    left = answer('left', halves.answers[0].probabilities, **shown)
+    session = Session('a', halves.pixels, (left,))
+    # Beside the plus, within the disc; and on the frame.
+    for place in ((55, 125), (240, 600)):
+        assert tuple(draw(session, 0.5, 'left')[place]) == INSIDE
+        assert tuple(draw(session, 0.5)[place]) != INSIDE
 
 
 def test_small_pictures_grow_and_large_ones_shrink():

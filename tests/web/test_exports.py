@@ -65,7 +65,7 @@ def test_the_zip_holds_a_mask_of_each_expression(session):
 def test_without_answers_there_is_no_file():
     empty = Session('a', np.zeros((4, 5, 3), np.uint8))
     for make in (coco_json, masks_zip):
-        with pytest.raises(ValueError, match='press Find'):
+        with pytest.raises(ValueError, match='say or show'):
             make(empty, 0.5)
 
 

@@ -9,11 +9,13 @@ from mmdit.web.session import (
     add_point,
     ask,
     bytes_needed,
-    clear_points,
+    choose,
+    clear,
     open_picture,
     predict,
     read_expressions,
-    undo_point,
+    set_box,
+    undo,
 )
 
 
@@ -91,38 +93,45 @@ def test_a_point_changes_the_selected_answer_only(session, model):
     once = add_point(session, 'blue', (45, 12, 1), model)
     assert once.answers[0] is session.answers[0]
     before, after = session.answers[1], once.answers[1]
-    assert after.points == ((45, 12, 1),) and len(after.trail) == 2
+    assert after.points == ((45, 12, 1),)
+    assert after.before.sample is before.sample
     assert not np.allclose(before.probabilities, after.probabilities)
     outside = add_point(session, 'blue', (45, 12, 0), model).answers[1]
     assert not np.allclose(outside.probabilities, after.probabilities)
 
 
-def test_points_are_undone_one_by_one(session, model):
-    steps = [session]
-    for point in ((45, 12, 1), (5, 30, 0)):
-        steps.append(add_point(steps[-1], 'blue', point, model))
+def show_all(session, model):
+    """Return the sessions after a point, a box and another point."""
+    once = add_point(session, 'blue', (45, 12, 1), model)
+    boxed = set_box(once, 'blue', (10, 5, 50, 35), model)
+    return [session, once, boxed, add_point(boxed, 'blue', (5, 30, 0), model)]
+
+
+def test_points_and_boxes_are_undone_one_by_one(session, model):
+    steps = show_all(session, model)
+    last = steps[-1].answers[1]
+    assert last.box == (10, 5, 50, 35) and len(last.points) == 2
+    asked = len(model.asked)
     undone = steps[-1]
-    for earlier in steps[1::-1]:
-        undone = undo_point(undone, 'blue', model)
+    for earlier in steps[-2::-1]:
+        undone = undo(undone, 'blue', model)
         got, want = undone.answers[1], earlier.answers[1]
-        assert got.points == want.points and len(got.trail) == len(want.trail)
+        assert (got.points, got.box) == (want.points, want.box)
         np.testing.assert_allclose(
-            got.probabilities, want.probabilities, atol=1e-5
+            got.probabilities, want.probabilities, rtol=0, atol=1e-6
         )
+    assert len(model.asked) == asked
     with pytest.raises(ValueError, match='“blue” has no points'):
-        undo_point(undone, 'blue', model)
+        undo(undone, 'blue', model)
 
 
-def test_all_points_are_cleared_at_once(session, model):
-    twice = session
-    for _ in range(2):
-        twice = add_point(twice, 'blue', (45, 12, 1), model)
-    cleared = clear_points(twice, 'blue', model).answers[1]
-    assert cleared.points == ()
+def test_all_that_was_shown_is_cleared_at_once(session, model):
+    cleared = clear(show_all(session, model)[-1], 'blue', model).answers[1]
+    assert cleared.points == () and cleared.box is None
     np.testing.assert_allclose(
-        cleared.probabilities, session.answers[1].probabilities, atol=1e-5
+        cleared.probabilities, session.answers[1].probabilities, atol=1e-6
     )
-    assert clear_points(session, 'blue', model) is session
+    assert clear(session, 'blue', model).answers == session.answers
 
 
 def test_a_point_needs_an_answer_and_a_place_within(session, model):
@@ -130,8 +139,50 @@ def test_a_point_needs_an_answer_and_a_place_within(session, model):
         add_point(session, None, (1, 1, 1), model)
     with pytest.raises(ValueError, match='60 pixels wide and 40 high'):
         add_point(session, 'blue', (61, 1, 1), model)
+    with pytest.raises(ValueError, match='in this order'):
+        set_box(session, 'blue', (20, 5, 10, 30), model)
 
 
-def test_memory_is_counted(session):
-    assert session.num_bytes >= bytes_needed(session, 'red\nblue')
-    assert bytes_needed(session, 'a\nb') == 40 * 60 * (3 + 2 * 4)
+def test_memory_is_counted(session, model):
+    assert session.num_bytes >= bytes_needed(session, 2)
+    assert bytes_needed(session, 2) == 40 * 60 * (3 + 2 * 4)
+    logits = session.answers[1].sample.pred_masks.low_res_logits
+    once = add_point(session, 'blue', (45, 12, 1), model)
+    assert once.num_bytes == session.num_bytes + logits.nbytes
+
+
+def test_without_words_a_click_begins_an_object(opened, textless_model):
+    model = textless_model
+    one = add_point(opened, None, (45, 12, 1), model)
+    two = set_box(one, None, (5, 5, 30, 30), model)
+    assert [answer.name for answer in two.answers] == ['Object 1', 'Object 2']
+    assert two.answers[0] is one.answers[0]
+    more = add_point(two, 'Object 2', (10, 10, 1), model)
+    assert more.answers[1].box == (5, 5, 30, 30)
+    assert undo(one, 'Object 1', model).answers == ()
+    assert clear(more, 'Object 2', model).answers == one.answers
+    rows = predict(more, 0.5)
+    assert [row['expression'] for row in rows] == [None, None]
+    assert rows[1]['prompt_box'] == [5, 5, 30, 30]
+    full = opened
+    for _ in range(MAX_EXPRESSIONS):
+        full = add_point(full, None, (45, 12, 1), model)
+    with pytest.raises(ValueError, match='There are 10 masks'):
+        add_point(full, None, (45, 12, 1), model)
+
+
+def test_one_of_three_masks_is_chosen(opened, textless_model):
+    one = add_point(opened, None, (45, 12, 1), textless_model)
+    (answer,) = one.answers
+    assert len(answer.scores) == 3
+    assert answer.chosen == int(np.argmax(answer.scores))
+    again = choose(one, 'Object 1', answer.chosen, textless_model).answers[0]
+    np.testing.assert_allclose(
+        again.probabilities, answer.probabilities, rtol=0, atol=1e-6
+    )
+    other = (answer.chosen + 1) % 3
+    found = choose(one, 'Object 1', other, textless_model).answers[0]
+    assert not np.allclose(found.probabilities, answer.probabilities)
+    assert found.logits.shape == answer.logits.shape
+    with pytest.raises(ValueError, match='no mask of this number'):
+        choose(one, 'Object 1', 3, textless_model)

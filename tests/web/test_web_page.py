@@ -35,15 +35,25 @@ def browser():
 
 
 @pytest.fixture
-def tab(address, browser):
-    """A tab with the page, and the hosts that it has asked for anything."""
+def open_tab(browser):
+    """Open a page in a tab that knows the hosts it has asked for anything."""
     tab = browser.new_page(viewport=dict(width=1280, height=900))
     tab.hosts = set()
     tab.on('request', lambda request: tab.hosts.add(host(request.url)))
-    tab.goto(address)
-    tab.wait_for_selector('#find')
-    yield tab
+
+    def open_tab(address):
+        tab.goto(address)
+        tab.wait_for_selector('#undo, #find')
+        return tab
+
+    yield open_tab
     tab.close()
+
+
+@pytest.fixture
+def tab(open_tab, address):
+    """A tab with the page."""
+    return open_tab(address)
 
 
 def host(url):
@@ -157,7 +167,7 @@ def test_the_keyboard_suffices(tab, picture, model):
     tab.keyboard.press('Tab')
     changed_canvas(tab, lambda: tab.keyboard.press('Space'))
     assert tab.locator('#legend input').nth(1).is_checked()
-    tab.get_by_role('button', name='A point by numbers').press('Enter')
+    tab.get_by_role('button', name='A point or box by numbers').press('Enter')
     tab.get_by_label('x, from the left').fill('45')
     tab.get_by_label('y, from the top').fill('12')
     add = tab.get_by_role('button', name='Add point')
@@ -172,6 +182,69 @@ def test_a_drawn_scene_is_asked_at_once(tab, model):
     (expressions,) = model.asked
     written = tab.input_value('#expressions textarea').splitlines()
     assert written == expressions and len(legend(tab)) == len(written)
+
+
+def drag(tab, *places):
+    """Move the mouse, its button down, from place to place."""
+    corner = tab.locator('#picture img').bounding_box()
+    for i, (x, y) in enumerate(places):
+        tab.mouse.move(corner['x'] + x, corner['y'] + y)
+        if i == 0:
+            tab.mouse.down()
+    tab.mouse.up()
+
+
+def test_without_text_one_clicks_and_drags(
+    open_tab, serve_page, textless_model, picture, store
+):
+    tab = open_tab(serve_page(textless_model))
+    assert tab.locator('#expressions, #find').count() == 0
+    open_picture(tab, picture)
+    image = tab.locator('#picture img').bounding_box()
+    # The canvas of 720 x 480 lies in the middle.
+    margin = [(image['width'] - 720) / 2, (image['height'] - 480) / 2]
+
+    boxed = changed_canvas(
+        tab, lambda: drag(tab, (300, 200), (100, 90), (90, 60))
+    )
+    tab.wait_for_selector('#legend label')
+    (line,) = legend(tab)
+    assert line.startswith('Object 1 · ') and line.endswith(' · box')
+    (session,) = store._sessions.values()
+    box = np.array(session.answers[0].box)
+    expected = (np.array([90, 60, 300, 200]) - margin * 2) / 12
+    np.testing.assert_allclose(box, expected, rtol=0, atol=0.1)
+    # A drag is no click, and a click after it is none.
+    spot = dict(x=200, y=100)
+    clicked = changed_canvas(
+        tab, lambda: tab.click('#picture img', position=spot)
+    )
+    (line,) = legend(tab)
+    assert line.endswith(' · 1+ · box')
+    masks = tab.locator('#candidates input')
+    assert masks.count() == 3
+    changed_canvas(
+        tab, tab.locator('#candidates input:not(:checked)').first.click
+    )
+    undone = changed_canvas(tab, lambda: tab.click('#undo'))
+    assert abs(undone.astype(int) - boxed).max() < 9
+    assert abs(undone.astype(int) - clicked).max() > 50
+    tab.click('#new')
+    tab.wait_for_function('!document.querySelector("#legend input:checked")')
+    changed_canvas(tab, lambda: tab.click('#picture img', position=spot))
+    tab.wait_for_selector('#legend label:nth-child(2)')
+    assert legend(tab)[1].startswith('Object 2 · ')
+    with tab.expect_download() as download:
+        tab.click('#save-coco')
+    coco = json.loads(Path(download.value.path()).read_text())
+    assert [c['name'] for c in coco['categories']] == ['Object 1', 'Object 2']
+    tab.get_by_role('button', name='A point or box by numbers').press('Enter')
+    for name, value in zip(
+        ('left', 'top', 'right', 'bottom'), ('5', '5', '40', '30'), strict=True
+    ):
+        tab.get_by_label(name, exact=True).fill(value)
+    changed_canvas(tab, tab.get_by_role('button', name='Set box').click)
+    assert legend(tab)[1].endswith(' · 1+ · box')
 
 
 def test_mistakes_are_sentences(tab, picture, tmp_path):
