@@ -37,8 +37,15 @@ def growth_per_hour(columns: dict[str, np.ndarray], name: str) -> float:
     return float(np.polyfit(time[late], columns[name][late], 1)[0])
 
 
+def quarters(columns: dict[str, np.ndarray], name: str) -> list[float]:
+    """Return the median of each quarter of the time."""
+    place = np.minimum(4 * columns['time_s'] / columns['time_s'][-1], 3)
+    parts = [columns[name][place.astype(int) == i] for i in range(4)]
+    return [round(float(np.median(part)), 1) for part in parts if len(part)]
+
+
 def summarize(columns: dict[str, np.ndarray]) -> dict:
-    """Return duration, calls, and peak and growth of each column."""
+    """Return duration, calls, and for each column how it developed."""
     summary: dict = dict(
         hours=round(float(columns['time_s'][-1]) / 3600, 3),
         calls=int(columns['calls'][-1]),
@@ -46,6 +53,7 @@ def summarize(columns: dict[str, np.ndarray]) -> dict:
     for name, _, _ in PANELS:
         summary[name] = dict(
             peak=float(columns[name].max()),
+            quarters=quarters(columns, name),
             last=float(columns[name][-1]),
             growth_per_hour=round(growth_per_hour(columns, name), 3),
         )

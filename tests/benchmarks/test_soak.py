@@ -60,6 +60,7 @@ def test_growth_is_that_after_the_start(tmp_path):
     summary = plot_soak.summarize(columns)
     assert summary['rss_mb']['growth_per_hour'] == pytest.approx(36)
     assert summary['descriptors']['growth_per_hour'] == pytest.approx(0)
+    assert summary['rss_mb']['quarters'] == [420, 904.2, 913.2, 922.5]
     plot_soak.plot(columns, 'memory', tmp_path / 'soak.png')
     assert (tmp_path / 'soak.png').stat().st_size > 1000
 
