@@ -317,7 +317,7 @@ def _answer(
     del sample.seg_logits, sample.pred_sem_seg, masks.masks
     unread = model.wording.read(expression)
     given = name, expression, probabilities, sample, chosen, *shown
-    return Answer(*given, unread=unread)
+    return replace(Answer(*given), unread=unread)
 
 
 def _wake(answer: Answer, model: 'ReferringSegInferencer') -> Answer:
