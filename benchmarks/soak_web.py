@@ -44,27 +44,12 @@ INTERVAL = 10  # seconds between rows
 WORDS = ['red', 'blue', 'left', 'right', 'small', 'large', 'star', 'thing']
 SERVER = """
 import sys
-from types import SimpleNamespace
-import numpy as np
 from mmdit.cli import web
-
-class Constant:
-    threshold, max_pixels, description = 0.5, 64_000_000, 'constant'
-    model = SimpleNamespace(train_points=True, text_encoder=object())
-    def __init__(self, *args, **kwargs): pass
-    def __call__(self, pixels, expressions, **kwargs):
-        return dict(predictions=[dict(
-            probabilities=np.outer(
-                *map(np.hanning, pixels.shape[:2])
-            ).astype(np.float32),
-            low_res_logits=np.zeros((1, 256, 256), np.float32),
-            unknown_words=[],
-            truncated=False,
-        ) for _ in expressions])
 
 if len(sys.argv) == 1:
     import mmdit.apis
-    mmdit.apis.ReferringSegInferencer = Constant
+    from stand_in import StandIn
+    mmdit.apis.ReferringSegInferencer = StandIn
     sys.argv.append('constant')
 sys.exit(web.main())
 """

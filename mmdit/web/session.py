@@ -189,7 +189,7 @@ def choose(
     """Take another one of the head's masks; the model is not asked."""
     place = session.find(name)
     old = session.answers[place]
-    if not 0 <= index < len(old.scores):
+    if type(index) is not int or not 0 <= index < len(old.scores):
         raise ValueError(f'“{old.name}” has no mask of this number.')
     found = _restore(old.sample, index, model)
     new = replace(old, chosen=index, probabilities=found)

@@ -1,15 +1,12 @@
 """What a visitor of the web page sends, up to the canvas that is drawn."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stand_in import StandIn
 
-from mmdit.apis.prompts import deal_out
-from mmdit.apis.results import make_prediction
-from mmdit.apis.wording import ALL_READ
 from mmdit.web import session as sessions
 from mmdit.web.canvas import canvas_scale, draw
 from mmdit.web.exports import coco_json
@@ -20,38 +17,10 @@ from ..trees import mutate_json
 _HEIGHT, _WIDTH = 12, 20
 
 
-class _Model:
-    """Predicts the left half, and checks prompts as the inferencer does."""
-
-    max_pixels = 10**6
-
-    def __call__(
-        self,
-        pixels: np.ndarray,
-        expressions: Sequence[str],
-        points: Any = None,
-        masks: Any = None,
-        **kwargs: Any,
-    ) -> dict:
-        size = pixels.shape[:2]
-        probabilities = np.zeros(size, np.float32)
-        probabilities[:, : size[1] // 2] = 0.75
-        rows = []
-        prompts = deal_out(len(expressions), points, None, masks)
-        for expression, prompt in zip(expressions, prompts, strict=True):
-            prompt.check_within(size, 'photo.png')
-            row = make_prediction(0, expression, probabilities, 0.5)
-            row |= ALL_READ
-            row['probabilities'] = probabilities
-            row['low_res_logits'] = np.zeros((1, 4, 4), np.float32)
-            rows.append(row)
-        return dict(predictions=rows)
-
-
 def make_page(folder: Path) -> Target:
     """Expressions, points and a threshold, as JSON."""
     path = folder / 'visit.json'
-    model: Any = _Model()
+    model: Any = StandIn()
     pixels = np.full((_HEIGHT, _WIDTH, 3), 128, np.uint8)
 
     def visit() -> None:
@@ -68,6 +37,13 @@ def make_page(folder: Path) -> Target:
                 session = sessions.add_point(
                     session, said.get('selected'), point, model
                 )
+        match said.get('box'):
+            case [_, _, _, _] as sides:
+                selected = said.get('selected')
+                session = sessions.set_box(session, selected, sides, model)
+                session = sessions.choose(
+                    session, selected, said.get('chosen'), model
+                )
         threshold: Any = said.get('threshold')
         sessions.predict(session, threshold)
         draw(session, threshold, said.get('selected'))
@@ -79,6 +55,8 @@ def make_page(folder: Path) -> Target:
         selected='blue',
         typed=[3, 4.5, 1],
         clicked=[40, 50, 0],
+        box=[2, 3, 12, 10],
+        chosen=2,
         threshold=0.5,
     )
     small = dict(text='a', threshold=0.1)
