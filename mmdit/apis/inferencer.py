@@ -219,8 +219,8 @@ class ReferringSegInferencer(BaseInferencer):
                 | self.wording.read(item.expression)
                 for item, sample in zip(items, samples, strict=True)
             ]
-            for row, sample in zip(rows, samples, strict=True):
-                if return_datasamples:
+            if return_datasamples:
+                for row, sample in zip(rows, samples, strict=True):
                     row['datasample'] = sample
             del samples  # drawing needs memory, too
             overlays = self.visualize(items, rows) if return_vis else []

@@ -4,8 +4,16 @@ from pathlib import Path
 
 from ..reading.instances import check_image_entry, index_instances
 from ..reading.values import load_json, short
-from .shapes import NO_MASK, LeftOut, Shape, Shapes, Source, attempt, find_file
-from .shapes import texts_of as texts
+from .shapes import (
+    NO_MASK,
+    LeftOut,
+    Shape,
+    Shapes,
+    Source,
+    attempt,
+    find_file,
+    texts_of,
+)
 
 _PATTERNS = (
     '_annotations.coco.json',
@@ -58,9 +66,9 @@ def _shape(name: str, annotation: dict, entry: dict, names: dict) -> Shape:
         image=image['file_name'],
         size=(image['height'], image['width']),
         label=names.get(annotation.get('category_id'), ''),
-        texts=texts(attributes if isinstance(attributes, dict) else {})
-        | texts(annotation, ['segmentation']),
+        texts=texts_of(attributes if isinstance(attributes, dict) else {})
+        | texts_of(annotation, ['segmentation']),
         mask=lambda height, width: segmentation,
-        image_texts=texts(entry, ['file_name']),
+        image_texts=texts_of(entry, ['file_name']),
         id=annotation['id'],
     )

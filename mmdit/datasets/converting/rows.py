@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmdit.checkpoints.writing import replace_file
+
 from ..reading.images import near_path, read_size
 from ..reading.rows import parse_row
 from ..reading.segmentations import draw_mask, encode_mask
@@ -264,14 +266,15 @@ class _Images:
 
 def _write(path: Path, rows: Iterable[dict]) -> None:
     """Write a file, whole or not at all; images start from its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.part')
-    with open(part, 'w', encoding='utf-8') as file:
-        for row in rows:
-            image = os.path.relpath(row['image'], path.parent)
-            line = json.dumps(row | dict(image=image), ensure_ascii=False)
-            file.write(line + '\n')
-    os.replace(part, path)
+
+    def write(part: Path) -> None:
+        with open(part, 'w', encoding='utf-8') as file:
+            for row in rows:
+                image = os.path.relpath(row['image'], path.parent)
+                line = json.dumps(row | dict(image=image), ensure_ascii=False)
+                file.write(line + '\n')
+
+    replace_file(path, write)
 
 
 def _nothing(source: Path, done: Converted) -> str:
