@@ -1,5 +1,6 @@
 """Predictions as other programs read them."""
 
+import argparse
 import json
 
 import cv2
@@ -11,7 +12,8 @@ from pycocotools.coco import COCO
 from mmdit.apis import ResultWriter, make_prediction
 from mmdit.apis.formats import FORMATS, write_formats
 from mmdit.apis.outlines import trace
-from mmdit.datasets.converting import convert
+from mmdit.cli import convert_data, segment
+from mmdit.datasets.converting import KINDS, convert
 from mmdit.datasets.reading.rows import read_rows
 from mmdit.datasets.reading.segmentations import draw_mask
 
@@ -142,3 +144,11 @@ def test_predictions_can_be_trained_on(out, kind, source, least):
             mask = mask & ~masks()['two']
         union = (drawn | mask).sum()
         assert (drawn & mask).sum() >= least * union, row.expression
+
+
+def test_commands_offer_all_formats_and_kinds():
+    parser = argparse.ArgumentParser()
+    segment.add_arguments(parser)
+    choices = {a.dest: a.choices for a in parser._actions}
+    assert list(choices['format']) == list(FORMATS)
+    assert list(convert_data._KINDS) == list(KINDS)
