@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -114,9 +115,9 @@ def keep_visiting(address, seed, end, server, counts):
         try:
             visit(address, rng)
             counts['calls'] += 1
-        except Exception as error:
+        except Exception:
             counts['failures'] += 1
-            sys.stderr.write(f'{type(error).__name__}: {error}\n')
+            sys.stderr.write(traceback.format_exc(limit=-8))
             time.sleep(1)
 
 
@@ -144,9 +145,10 @@ def measure(number, folder):
 
 def soak(arguments, folder):
     """Serve and visit; return the number of failures."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / 'benchmarks')])
     server = subprocess.Popen(
         [sys.executable, '-u', '-c', SERVER, *arguments.model],
-        env=os.environ | dict(TMPDIR=folder),
+        env=os.environ | dict(TMPDIR=folder, PYTHONPATH=path),
         stdout=subprocess.PIPE,
         text=True,
     )
