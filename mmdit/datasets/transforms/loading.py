@@ -133,7 +133,7 @@ class LoadReferMask(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Add ``gt_seg_map`` (H0, W0) uint8."""
         height, width = results['height'], results['width']
-        name = f'{_ids(results)} ({results["img_path"]})'
+        name = f'{_ids(results)} ({results["img_path"]:.300})'
         segmentation = results['segmentation']
         try:
             mask, flaws = draw_with_flaws(segmentation, height, width)
@@ -180,5 +180,7 @@ def _ids(results: dict) -> str:
     """Name the item: file and line where the data set gives them."""
     if 'source' in results:
         return results['source']
-    names = [f'{key} {results[key]}' for key in _ID_KEYS if key in results]
+    names = [
+        f'{key} {results[key]!s:.80}' for key in _ID_KEYS if key in results
+    ]
     return ', '.join(names) or 'an item without ids'
