@@ -81,10 +81,10 @@ class State:
         _HEADER.pack_into(self._map, 0, *header)
         self._map[_HEADER.size : _HEADER.size + len(data)] = data
 
-    def end(self, seconds: float) -> None:
+    def end(self, seconds: float, peak_mb: int) -> None:
         """Keep what the input took."""
         executions, size, peak, slowest = self._header()
-        peak, slowest = max(peak, _peak_mb()), max(slowest, seconds)
+        peak, slowest = max(peak, peak_mb), max(slowest, seconds)
         _HEADER.pack_into(self._map, 0, executions, size, peak, slowest)
 
     def verdicts(self) -> list[dict]:
@@ -115,6 +115,7 @@ class Runner:
         self.watch = watch
         self.target = target
         self.state = state
+        self.peak_mb = _peak_mb()
 
     def __call__(self, data: bytes) -> list[Verdict]:
         """Let all doors read one input."""
@@ -135,7 +136,7 @@ class Runner:
     def _open(self, door: Any) -> Verdict:
         limit = self.target.seconds
         signal.setitimer(signal.ITIMER_PROF, limit * _PATIENCE)
-        before, start = _peak_mb(), time.process_time()
+        start = time.process_time()
         verdict = Verdict('', 'success', '')
         self.watch.armed = True
         try:
@@ -149,9 +150,10 @@ class Runner:
         self.watch.armed = False
         signal.setitimer(signal.ITIMER_PROF, 0)
         seconds = time.process_time() - start
-        self.state.end(seconds)
+        before, self.peak_mb = self.peak_mb, _peak_mb()
+        self.state.end(seconds, self.peak_mb)
         name = getattr(door, '__name__', str(door))
-        grown = _peak_mb() - before
+        grown = self.peak_mb - before
         if grown > self.target.memory_mb and not verdict.kind:
             return Verdict('memory', f'{name}: {verdict.place}', f'{grown} MB')
         if seconds > limit and not verdict.kind:
