@@ -1,6 +1,7 @@
 # The setting of the authors' released models, where it differs from the
-# paper's: BERT's first layer, corner-aligned upsampling and Pillow's
-# antialiased resizing. A checkpoint of theirs needs it.
+# paper's: BERT's first layer, corner-aligned upsampling, Pillow's antialiased
+# resizing of images and training masks, neither blur nor flips, and a cosine.
+# A checkpoint of theirs needs the first three.
 _base_ = './ldit_sam-vit-b_4xb16-cosine-40e_refcoco-512x512.py'
 model = dict(
     text_encoder=dict(num_layers=1), decode_head=dict(align_corners=True)
@@ -11,6 +12,7 @@ train_pipeline = [
     dict(
         type='RandomChoiceResize',
         scales=[(side, side) for side in range(512, 319, -32)],
+        resize_type='mmdit.ReferResize',
         keep_ratio=True,
         backend='pillow',
     ),

@@ -4,7 +4,7 @@
 import mmcv.transforms  # noqa: F401
 
 from .formatting import PackReferSegInputs
-from .geometry import ReferFlip
+from .geometry import ReferFlip, ReferResize
 from .loading import LoadReferImage, LoadReferMask
 from .photometric import ReferColorJitter, ReferGaussianBlur
 from .prompts import SamplePrompts
@@ -16,5 +16,6 @@ __all__ = [
     'ReferColorJitter',
     'ReferFlip',
     'ReferGaussianBlur',
+    'ReferResize',
     'SamplePrompts',
 ]

@@ -1,10 +1,11 @@
-"""Geometric changes that the expression has to follow."""
+"""Geometric changes that mask and expression have to follow."""
 
 import re
 
 import cv2
+import mmcv
 import numpy as np
-from mmcv.transforms import RandomFlip
+from mmcv.transforms import RandomFlip, Resize
 
 from mmdit.registry import TRANSFORMS
 
@@ -61,6 +62,28 @@ class ReferFlip(RandomFlip):
 
     def _flip_seg_map(self, seg_map: np.ndarray, direction: str) -> np.ndarray:
         return cv2.flip(seg_map, 1)
+
+
+@TRANSFORMS.register_module()
+class ReferResize(Resize):
+    """Resize the mask with the filter of the image.
+
+    mmcv's ``Resize`` takes the nearest pixel of a mask. The authors' release
+    resizes training masks as it does images; here a pixel then belongs to the
+    mask where at least half of what the filter sees does. Arguments are those
+    of ``Resize``.
+    """
+
+    def _resize_seg(self, results: dict) -> None:
+        mask = results.get('gt_seg_map')
+        if mask is not None:
+            shares = mmcv.imresize(
+                (mask != 0).astype(np.uint8) * 255,
+                results['img_shape'][::-1],
+                interpolation=self.interpolation,
+                backend=self.backend,
+            )
+            results['gt_seg_map'] = (shares > 127).astype(np.uint8)
 
 
 def swap_sides(expression: str) -> str:

@@ -3,9 +3,10 @@ import re
 import numpy as np
 import pytest
 from mmcv.transforms import RandomChoiceResize, Resize
+from PIL import Image
 
 from mmdit.datasets import RefCOCODataset
-from mmdit.datasets.transforms import ReferFlip
+from mmdit.datasets.transforms import ReferFlip, ReferResize
 from mmdit.datasets.transforms.geometry import swap_sides
 from mmdit.registry import TRANSFORMS
 
@@ -136,3 +137,27 @@ def test_mmcv_resizes_image_and_mask_alike(resize):
     assert results['img'].shape == (24, 32, 3)
     assert results['img_shape'] == results['gt_seg_map'].shape == (24, 32)
     assert set(np.unique(results['gt_seg_map'])) == {0, 1}
+
+
+def test_the_release_resizes_masks_with_the_filter_of_images():
+    rng = np.random.default_rng(0)
+    mask = (rng.random((60, 80)) < 0.5).astype(np.uint8)
+    resize = ReferResize(scale=(32, 32), keep_ratio=True, backend='pillow')
+    before = dict(img=np.zeros((60, 80, 3), np.uint8), gt_seg_map=mask)
+    got = resize.transform(dict(before))['gt_seg_map']
+    # Pillow's own, in floats.
+    image = Image.fromarray(mask.astype(np.float32), mode='F')
+    shares = np.asarray(image.resize((32, 24), Image.Resampling.BILINEAR))
+    sure = abs(shares - 0.5) > 0.01
+    np.testing.assert_array_equal(got[sure], shares[sure] > 0.5)
+    assert sure.mean() > 0.9 and got.dtype == np.uint8
+    nearest = Resize(scale=(32, 32), keep_ratio=True, backend='pillow')
+    other = nearest.transform(dict(before))['gt_seg_map']
+    assert (got != other).mean() > 0.2
+
+
+def test_a_resize_of_release_serves_items_without_mask():
+    resize = ReferResize(scale=(8, 8), keep_ratio=True)
+    results = item()
+    del results['gt_seg_map']
+    assert 'gt_seg_map' not in resize.transform(results)
