@@ -4,7 +4,7 @@ import base64
 import csv
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -32,17 +32,29 @@ def coco_dataset(rows: Iterable[dict]) -> dict:
 
     Args:
         rows: As :func:`mmdit.apis.make_prediction` returns them.
+
+    Returns:
+        The data set; ``file_name`` is the name of a file without its folder,
+        or, where two images have that, the path.
     """
+    rows = list(rows)
     images: dict[str, dict] = {}
     categories: dict[str, dict] = {}
     annotations = []
+    paths = {str(row['image']) for row in rows}
+    shared = Counter(map(os.path.basename, paths))
     for number, row in enumerate(rows, 1):
-        name = os.path.basename(str(row['image']))
+        path = str(row['image'])
+        name = os.path.basename(path)
         height, width = row['rle']['size']
         image = images.setdefault(
-            name,
+            path,
             dict(
-                id=len(images) + 1, file_name=name, width=width, height=height
+                id=len(images) + 1,
+                # Of two folders, images may have one name.
+                file_name=path if shared[name] > 1 else name,
+                width=width,
+                height=height,
             ),
         )
         words = row['expression'] or 'prompts'

@@ -1,5 +1,6 @@
 """``mmdit segment`` and ``demo/image_demo.py``."""
 
+import csv
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from pycocotools import mask
 
 from mmdit.apis import ReferringSegInferencer, ResultWriter
 from mmdit.cli.segment import main
@@ -56,6 +58,49 @@ def test_every_expression_gets_its_line_and_files(command, capsys):
         assert f'score {row["score"]:.3f}' in line
         assert Path('out', row['mask']).is_file()
     assert last == 'written to out'
+
+
+def test_masks_are_written_in_all_forms(command, capsys):
+    Path('other').mkdir()
+    cv2.imwrite('other/image.png', np.zeros((24, 16, 3), np.uint8))
+    others = ['other/image.png', *command[1:]]
+    for args in ([*command, '--expr', 'blue, or green'], others):
+        assert main([*args, '--threshold=0.4', '--out-dir=out']) == 0
+    forms = ['coco', 'polygons', 'cutouts', 'ids', 'labelme']
+    args = [*command, '--threshold=0.4', '--out-dir=out', '--format']
+    assert main([*args, *forms]) == 0
+    rows = json.loads(Path('out/predictions.json').read_text())
+    assert len(rows) == 3 and all(row['box'] for row in rows)
+    areas = [mask.area(row['rle']) for row in rows]
+    for row, area in zip(rows, areas, strict=True):
+        name = Path(row['mask']).stem
+        assert np.count_nonzero(cv2.imread(f'out/{row["mask"]}', 0)) == area
+        cut = cv2.imread(f'out/cutouts/{name}.png', cv2.IMREAD_UNCHANGED)
+        left, top, right, bottom = row['box']
+        assert cut.shape == (bottom - top + 1, right - left + 1, 4)
+        assert np.count_nonzero(cut[..., 3]) == area
+        feature = json.loads(Path(f'out/polygons/{name}.geojson').read_text())
+        assert feature['properties']['expression'] == row['expression']
+    coco = json.loads(Path('out/coco.json').read_text())
+    assert [one['area'] for one in coco['annotations']] == areas
+    # Photographs of one name stay apart.
+    sizes = {
+        (one['file_name'], one['height'], one['width'])
+        for one in coco['images']
+    }
+    assert sizes == {('image.png', 20, 30), ('other/image.png', 24, 16)}
+    with open('out/ids/ids.csv', newline='') as file:
+        table = list(csv.DictReader(file))
+    assert [row['expression'] for row in table] == [
+        row['expression'] for row in rows
+    ]
+    for row in table:
+        assert Path('out/ids', row['image']).is_file()
+        assert Path('out/ids/masks', row['mask']).is_file()
+    for path in Path('out/labelme').iterdir():
+        content = json.loads(path.read_text())
+        assert Path('out/labelme', content['imagePath']).is_file()
+    assert len(list(Path('out/labelme').iterdir())) == 2
 
 
 def test_an_empty_mask_is_no_error(command, capsys):
