@@ -16,7 +16,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from mmdit.apis.wording import tell_unread
+from mmdit.apis.wording import hint_at_two, tell_unread
 
 from . import session as sessions
 from .canvas import canvas_scale, draw
@@ -267,8 +267,10 @@ def _label(row: dict, answer: sessions.Answer) -> str:
     marks = [f'{inside}+'] * bool(inside)
     marks += [f'{number - inside}−'] * (number > inside)
     marks += ['box'] * (answer.box is not None)
-    notes = filter(None, [tell_unread(row)])
-    return ' · '.join([answer.name, found, *notes, *marks])
+    notes = [tell_unread(row)]
+    if answer.expression and hint_at_two(answer.expression):
+        notes.append('read as one expression: give each its own line')
+    return ' · '.join(filter(None, [answer.name, found, *notes, *marks]))
 
 
 def _read_box(text: object) -> list[float]:
