@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from brushes import RUNS, brushed
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from mmdit.datasets import ReferJSONLDataset
 from mmdit.datasets.checking import check_jsonl
@@ -249,6 +250,57 @@ def test_cvat_shapes_become_masks(tmp_path):
     rows, columns = lamp.nonzero()
     assert 18 <= np.ptp(rows) <= 20 and 8 <= np.ptp(columns) <= 10
     assert list(map(len, done.left_out.values())) == [1]
+
+
+def test_cvat_masks_are_those_that_cvat_writes(tmp_path):
+    """The runs are read as CVAT itself reads them for its export to COCO.
+
+    There (cvat/apps/dataset_manager/formats/transformations.py at 0086cd4)
+    they are COCO's of the box lying on its side; the numbers are written as
+    in cvat.py beside it, with spaces, a run of nothing first where the first
+    pixel is inside, and the box's last pixel included in its size.
+    """
+    rng = np.random.default_rng(0)
+    parts = [(rng.random((9, 14)) < 0.5).astype(np.uint8) for _ in range(2)]
+    for part, first in zip(parts, (0, 1), strict=True):
+        part[0, 0] = first
+    masks = []
+    for number, part in enumerate(parts):
+        edges = np.flatnonzero(np.diff(part.ravel(), prepend=0, append=2))
+        runs = np.diff(edges, prepend=0).tolist()
+        on_its_side = dict(counts=runs, size=list(part.shape[::-1]))
+        drawn = coco_mask.decode(coco_mask.frPyObjects(on_its_side, 14, 9)).T
+        np.testing.assert_array_equal(drawn, part)
+        masks.append(
+            '<mask label="car" source="manual" occluded="0" '
+            f'rle="{str(runs)[1:-1]}" left="{30 + number}" top="7" '
+            'width="14" height="9" z_order="0" group_id="0">'
+            f'<attribute name="caption">car {number}</attribute></mask>'
+        )
+    others = """
+    <tag label="good_frame" source="manual"></tag>
+    <polyline label="line" points="1.00,0.00;2.00,9.00" z_order="3"></polyline>
+    <skeleton label="s1" source="manual" z_order="0">
+      <points label="1" occluded="0" source="manual" outside="0"
+        points="5.47,9.81"></points>
+    </skeleton>"""
+    image = '<image id="0" name="b/a.jpg" subset="Train" task_id="3" '
+    content = (
+        '<annotations><version>1.1</version><meta><job><id>1</id></job></meta>'
+        f'{image} width="60" height="40">{others}{"".join(masks)}</image>'
+        '</annotations>'
+    )
+    # Exports of a project.
+    picture(tmp_path / 'project/images/Train/b/a.jpg')
+    write(tmp_path / 'project/annotations.xml', content)
+    done, rows = run('cvat', tmp_path / 'project')
+    assert [row.expression for row in rows] == ['car 0', 'car 1']
+    for number, (row, part) in enumerate(zip(rows, parts, strict=True)):
+        whole = draw_mask(row.mask, 40, 60)
+        box = np.s_[7:16, 30 + number : 44 + number]
+        np.testing.assert_array_equal(whole[box], part)
+        assert whole.sum() == part.sum()
+    assert list(map(len, done.left_out.values())) == [3]
 
 
 def test_a_document_that_declares_entities_is_rejected(tmp_path):
