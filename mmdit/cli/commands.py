@@ -29,6 +29,11 @@ COMMANDS = {
         'the same on a web page, with clicks and boxes that correct',
         '--weights sam_vit_b_01ec64.pth',
     ),
+    'config': Command(
+        'mmdit.cli.config',
+        'show a config, or begin one of your own on top of it',
+        'ldit_tiny_jsonl-128x128 own.py',
+    ),
     'train': Command(
         'tools/train.py',
         'train a model, on one device or with --gpus N on several',
@@ -68,6 +73,21 @@ COMMANDS = {
         'mmdit.cli.check_data',
         'check RefCOCO and its kin, or .jsonl files of your own',
         'data/own/train.jsonl data/own/val.jsonl',
+    ),
+    'browse-data': Command(
+        'tools/analysis_tools/browse_dataset.py',
+        'draw items of a config as the model receives them',
+        'own.py --number 12 --out-dir items',
+    ),
+    'synthref': Command(
+        'tools/dataset_converters/synthref.py',
+        "draw scenes with expressions, in RefCOCO's formats",
+        'data/synthref',
+    ),
+    'refer2jsonl': Command(
+        'tools/dataset_converters/refer2jsonl.py',
+        'turn a split of RefCOCO and its kin into JSON lines',
+        'data/refer data/own/train.jsonl',
     ),
 }
 

@@ -38,8 +38,7 @@ train_cfg = dict(max_epochs=1)
 
 @pytest.fixture
 def folder(tmp_path, bert_dir, tiny_data):
-    """Configs, data of one's own, a photo, BERT and the authors' weights."""
-    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    """Data of one's own, a photo, BERT and the authors' weights."""
     (tmp_path / 'bert-base-uncased').symlink_to(bert_dir)
     (tmp_path / 'data').mkdir()
     (tmp_path / 'data/own').symlink_to(tiny_data)
@@ -55,17 +54,19 @@ def read_blocks(language):
 
 def test_every_command_runs(folder):
     (config,) = read_blocks('python')
-    (folder / 'finetune.py').write_text(config + SMALLER)
     lines = [
         line for block in read_blocks('bash') for line in block.splitlines()
     ]
-    assert len(lines) == 8
+    assert len(lines) == 9
     printed = []
     for line in lines:
         name, *args = shlex.split(line)
         assert name == 'mmdit'
         printed.append(call_mmdit(folder, *args))
-    assert 'OK, 1 rows' in printed[1]
+        if args[0] == 'config':
+            with open(folder / 'finetune.py', 'a') as file:
+                file.write(config + SMALLER)
+    assert 'OK, 1 rows' in printed[2]
     rows = [
         json.loads((folder / path).read_text())
         for path in (
