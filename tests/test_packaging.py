@@ -1,5 +1,6 @@
 """What a wheel and an editable install carry, and that the former works."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,12 +8,41 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+from small_released import save_released
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 CONFIG = 'ldit_sam-vit-b_4xb16-40e_refcoco-512x512'
+# From weights or annotations of others to a mask, in an empty folder.
+COMMANDS = """
+segment photo.png red --weights released.pth --text-encoder bert --out-dir a
+convert released.pth folder --text-encoder bert
+segment photo.png red --model folder --out-dir b --format coco polygons ids
+synthref drawn --train 4 --val 2
+refer2jsonl drawn data/own/train.jsonl
+refer2jsonl drawn data/own/val.jsonl --split val
+check-data data/own/train.jsonl data/own/val.jsonl
+convert-data masks masks made.jsonl
+check-data made.jsonl
+build-vocab data/own/train.jsonl data/own/vocab.txt
+config ldit_tiny_jsonl-128x128 own.py
+browse-data own.py --number 2 --out-dir items
+train own.py --work-dir run --cfg-options train_cfg.max_iters=1
+segment photo.png circle --model run --out-dir c
+"""
+RUN = """
+import sys
+import mmdit
+from mmdit.cli.main import main
+assert mmdit.__file__.startswith(sys.argv[1]), mmdit.__file__
+for line in sys.stdin.read().split(chr(10)):
+    if line.split() and main(line.split()) != 0:
+        sys.exit(line)
+"""
 SHIPPED = ('configs', 'demo', 'tools', 'model-index.yml')
 
 
@@ -28,10 +58,11 @@ def files_below(folder, names):
     }
 
 
-def run(command, cwd, **env):
+def run(command, cwd, stdin=None, **env):
     result = subprocess.run(
         [sys.executable, *command],
         cwd=cwd,
+        input=stdin,
         env={**os.environ, **env},
         capture_output=True,
         text=True,
@@ -55,14 +86,32 @@ def checkout(tmp_path):
     return checkout
 
 
-def test_a_wheel_from_an_sdist_works_in_any_folder(checkout, tmp_path):
+@pytest.fixture
+def elsewhere(tmp_path, bert_dir):
+    """A folder with what a user has: weights, BERT, a photo, masks."""
+    elsewhere = tmp_path / 'elsewhere'
+    for folder in ('masks/images', 'masks/masks'):
+        (elsewhere / folder).mkdir(parents=True)
+    save_released(bert_dir, elsewhere / 'released.pth')
+    shutil.copytree(bert_dir, elsewhere / 'bert')
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
+    for name in ('photo.png', 'masks/images/1.png'):
+        cv2.imwrite(str(elsewhere / name), pixels)
+    cv2.imwrite(str(elsewhere / 'masks/masks/1.png'), pixels[..., 0] & 128)
+    table = 'image,expression\n1.png,the man in red\n'
+    (elsewhere / 'masks/said.csv').write_text(table)
+    return elsewhere
+
+
+def test_a_wheel_from_an_sdist_works_in_any_folder(
+    checkout, elsewhere, tmp_path
+):
     run(['setup.py', '-q', 'sdist', '-d', tmp_path], checkout, PYTHONPATH='')
     (sdist,) = tmp_path.glob('*.tar.gz')
     pip = ['-m', 'pip', 'wheel', '--no-deps', '--no-build-isolation']
     run([*pip, '-w', tmp_path, sdist], tmp_path, PYTHONPATH='')
     (wheel,) = tmp_path.glob('*.whl')
-    site, elsewhere = tmp_path / 'site', tmp_path / 'elsewhere'
-    elsewhere.mkdir()
+    site = tmp_path / 'site'
     zipfile.ZipFile(wheel).extractall(site)
     mim = site / 'mmdit/.mim'
     assert files_below(mim, SHIPPED) == files_below(ROOT, SHIPPED)
@@ -77,6 +126,13 @@ def test_a_wheel_from_an_sdist_works_in_any_folder(checkout, tmp_path):
         ['-m', 'mmdit', 'train', '--help'], elsewhere, PYTHONPATH=str(site)
     )
     assert printed.startswith('usage: mmdit train')
+    run(['-c', RUN, site], elsewhere, COMMANDS, PYTHONPATH=str(site))
+    first, second = (
+        json.loads((elsewhere / name / 'predictions.json').read_text())
+        for name in 'ab'
+    )
+    assert first[0]['rle'] == second[0]['rle']
+    assert (elsewhere / 'c/predictions.json').is_file()
 
 
 def test_an_editable_install_gets_links(checkout, tmp_path):
