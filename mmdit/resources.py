@@ -17,7 +17,7 @@ def find_resource(name: str | PathLike) -> Path:
     """Find a file that comes with mmdit.
 
     Args:
-        name: Its path in the repository, such as ``'tools/train.py'``.
+        name: Its path in the repository, such as ``'model-index.yml'``.
 
     Raises:
         FileNotFoundError: Where mmdit has no such file.
@@ -27,7 +27,7 @@ def find_resource(name: str | PathLike) -> Path:
             return root / name
     raise FileNotFoundError(
         f'mmdit comes without {str(name)!r}; expected a path in its '
-        'repository, such as tools/train.py'
+        'repository, such as configs/ldit_vith.py'
     )
 
 

@@ -50,6 +50,7 @@ def test_an_unknown_config_gets_the_nearest_names():
 
 
 def test_a_tool_is_found_and_others_are_refused_by_name():
-    assert find_resource('tools/train.py').samefile(ROOT / 'tools/train.py')
-    with pytest.raises(FileNotFoundError, match="'tools/trane.py'"):
-        find_resource('tools/trane.py')
+    index = 'model-index.yml'
+    assert find_resource(index).samefile(ROOT / index)
+    with pytest.raises(FileNotFoundError, match="'modell.yml'"):
+        find_resource('modell.yml')

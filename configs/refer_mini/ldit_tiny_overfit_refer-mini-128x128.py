@@ -1,6 +1,6 @@
 # A small L-DIT learns a handful of real items by heart: a check that the data,
 # the model and the scores fit together. Needs a vocabulary of the items:
-#   python tools/dataset_converters/build_vocab.py data/refer_mini \
+#   mmdit build-vocab data/refer_mini \
 #       data/refer_mini/vocab.txt
 _base_ = '../own/ldit_tiny_jsonl-128x128.py'
 data_root = 'data/refer_mini/'

@@ -48,13 +48,13 @@ class ReferringSegInferencer(BaseInferencer):
     """Segment what expressions refer to.
 
     Given the images and expressions of a data set in its order, without EXIF
-    rotation among them, answers equal those of ``tools/test.py`` on the same
+    rotation among them, answers equal those of ``mmdit test`` on the same
     device bit for bit, probabilities and masks, as long as batches are the
     same; the default ``batch_size`` sees to that. Others may change the last
     bits of a probability, as matrix products add up in another order.
 
     Args:
-        model: Path of a config, a folder that ``tools/train.py`` wrote, a name
+        model: Path of a config, a folder that ``mmdit train`` wrote, a name
             of the model zoo (a config's, without ``.py``) or a ``Config``.
             None: what ``weights`` of SAM or the DIT authors tell.
         weights: File, directory or URL of a checkpoint of any kind in

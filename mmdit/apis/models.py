@@ -46,7 +46,7 @@ def load_config(
         model: None for a config that follows from ``weights``, or one of
 
             - the path of a config;
-            - a folder that ``tools/train.py`` wrote: its config, and its last
+            - a folder that ``mmdit train`` wrote: its config, and its last
               checkpoint;
             - a folder that ``mmdit.hub.save_pretrained`` wrote;
             - a name of the model zoo, which is that of its config without
@@ -98,7 +98,7 @@ def _find_config(
     if not isinstance(model, (str, Path)):
         raise TypeError(
             f'model is a {type(model).__name__}; expected the path of a '
-            'config, a name of the model zoo, a folder that tools/train.py '
+            'config, a name of the model zoo, a folder that mmdit train '
             'wrote, or a Config'
         )
     path, weights = Path(model), None
@@ -210,6 +210,6 @@ def _read_work_dir(folder: Path) -> tuple[Path, str]:
         raise FileNotFoundError(
             f'{folder} holds {len(configs)} configs and '
             f'{"a" if last else "no"} checkpoint; expected a folder that '
-            'tools/train.py wrote, with one config'
+            'mmdit train wrote, with one config'
         )
     return configs[0], str(last)

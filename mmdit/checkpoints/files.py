@@ -101,7 +101,7 @@ def _read_directory(path: Path) -> dict:
     raise FileNotFoundError(
         f'{path} holds no checkpoint of training (iter_*.pth, epoch_*.pth) '
         f'and no {" or ".join(HF_FILES)}, nor their .index.json; give the '
-        'directory that tools/train.py, save_pretrained or a download wrote, '
+        'directory that mmdit train, save_pretrained or a download wrote, '
         'or a file'
     )
 

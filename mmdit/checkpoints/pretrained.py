@@ -63,7 +63,7 @@ class SAMPretrained:
                 'this model; choose arch of SAMViT (base, large, huge) to '
                 'match the checkpoint (sam_vit_b, _l, _h), and the text '
                 'parts of the config to match those of the file '
-                '(tools/model_converters/convert_checkpoint.py can take them '
+                '(mmdit convert can take them '
                 'out):\n  ' + '\n  '.join(lines)
             )
         check_finite(given)

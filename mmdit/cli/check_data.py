@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmdit.cli.running import run
 
-FOLDERS = 'tools/dataset_converters/refer.py'
-LINES = 'tools/dataset_converters/check_jsonl.py'
+FOLDERS = 'mmdit.cli.check_refer'
+LINES = 'mmdit.cli.check_jsonl'
 
 
 def main() -> int:

@@ -7,13 +7,13 @@ class Command(NamedTuple):
     """One command.
 
     Args:
-        runs: A script in mmdit's repository or a module. Its ``main`` reads
-            ``sys.argv`` and returns the exit status, or None for 0.
+        module: Its ``main`` reads ``sys.argv`` and returns the exit status, or
+            None for 0.
         summary: What it does, in a few words.
         example: Arguments of a typical call.
     """
 
-    runs: str
+    module: str
     summary: str
     example: str
 
@@ -35,27 +35,27 @@ COMMANDS = {
         'ldit_tiny_jsonl-128x128 own.py',
     ),
     'train': Command(
-        'tools/train.py',
+        'mmdit.cli.train',
         'train a model, on one device or with --gpus N on several',
         'ldit_sam-vit-b_4xb16-40e_refcoco-512x512 --gpus 4',
     ),
     'test': Command(
-        'tools/test.py',
+        'mmdit.cli.test',
         'score a checkpoint, with a row and a picture per expression',
         'CONFIG CHECKPOINT --out results.json',
     ),
     'report': Command(
-        'tools/analysis_tools/report.py',
+        'mmdit.cli.report',
         'show where a model fails, or two models side by side',
         'results.json --out report.html',
     ),
     'export': Command(
-        'tools/deployment/export.py',
+        'mmdit.cli.export',
         'write a model as ONNX files, which run without torch',
         'CONFIG CHECKPOINT --out exported --verify',
     ),
     'convert': Command(
-        'tools/model_converters/convert_checkpoint.py',
+        'mmdit.cli.convert',
         "turn a checkpoint of SAM into mmdit's, or back",
         'sam_vit_b_01ec64.pth sam-vit-b.pth',
     ),
@@ -65,7 +65,7 @@ COMMANDS = {
         'labelme photos data/own/train.jsonl',
     ),
     'build-vocab': Command(
-        'tools/dataset_converters/build_vocab.py',
+        'mmdit.cli.build_vocab',
         'list the words of your data, for a small text encoder',
         'data/own/train.jsonl data/own/vocab.txt',
     ),

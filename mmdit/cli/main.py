@@ -94,7 +94,7 @@ def other_project() -> str:
 def _run(name: str, arguments: Sequence[str]) -> int:
     """Run a command, which may need what is not installed."""
     try:
-        return run(COMMANDS[name].runs, f'mmdit {name}', arguments)
+        return run(COMMANDS[name].module, f'mmdit {name}', arguments)
     except ModuleNotFoundError as error:
         if error.name not in MM_PACKAGES:
             raise

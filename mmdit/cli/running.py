@@ -1,4 +1,4 @@
-"""Run a tool as if it were called by a name of its own."""
+"""Run a command as if it were called by a name of its own."""
 
 import logging
 import os
@@ -7,11 +7,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from io import TextIOWrapper
-from types import ModuleType
-
-from mmdit.resources import find_resource
 
 FAILED, INTERRUPTED, BROKEN_PIPE = 1, 130, 141
 # Shows where an error comes from.
@@ -27,12 +23,11 @@ CLEAR = (
 )
 
 
-def run(target: str, name: str, arguments: Sequence[str]) -> int:
-    """Call the ``main`` of a script or module with a command line.
+def run(module: str, name: str, arguments: Sequence[str]) -> int:
+    """Call the ``main`` of a module with a command line.
 
     Args:
-        target: A script in mmdit's repository, such as ``tools/train.py``,
-            or a module.
+        module: Its name.
         name: What help and errors call it, such as ``mmdit train``.
         arguments: Its arguments.
 
@@ -40,9 +35,7 @@ def run(target: str, name: str, arguments: Sequence[str]) -> int:
         The exit status, unless ``main`` raises ``SystemExit`` itself.
     """
     sys.argv = [name, *arguments]
-    is_script = target.endswith('.py')
-    module = _load_script(target) if is_script else import_module(target)
-    return module.main() or 0
+    return import_module(module).main() or 0
 
 
 def guard(command: Callable[[], int | None]) -> int:
@@ -111,16 +104,6 @@ def _log(error: Exception) -> None:
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
-
-
-def _load_script(target: str) -> ModuleType:
-    """Import a script, which lies in no package, as ``tools.train``."""
-    name = target.removesuffix('.py').replace('/', '.')
-    spec = spec_from_file_location(name, find_resource(target))
-    assert spec is not None and spec.loader is not None
-    module = sys.modules[name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 __all__ = ['guard', 'run', 'sentence']

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--onnx',
         metavar='DIR',
-        help='folder that tools/deployment/export.py wrote, to be run by ONNX '
+        help='folder that mmdit export wrote, to be run by ONNX '
         'Runtime on the CPU, without torch, instead of --model',
     )
     parser.add_argument(

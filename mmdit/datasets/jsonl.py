@@ -26,7 +26,7 @@ class ReferJSONLDataset(BaseDataset):
     ``ann_id`` are the row's ``id`` if it has one, else that number.
 
     Rows are checked when the file is read, images and masks when an item is
-    loaded. ``tools/dataset_converters/check_jsonl.py`` checks all at once.
+    loaded. ``mmdit check-data`` checks all at once.
 
     Args:
         ann_file: The file, in ``data_root`` or absolute.

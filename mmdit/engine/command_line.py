@@ -67,11 +67,11 @@ class RunParser(argparse.ArgumentParser):
             help=argparse.SUPPRESS,
         )
 
-    def parse(self, script: str) -> argparse.Namespace:
+    def parse(self, module: str) -> argparse.Namespace:
         """Read the command line; with ``--gpus``, go on in new processes.
 
         Args:
-            script: Path of the script that a new process runs.
+            module: What a new process runs.
         """
         args = self.parse_args()
         if args.gpus is not None:
@@ -79,12 +79,12 @@ class RunParser(argparse.ArgumentParser):
                 self.error(f'--gpus is {args.gpus}, expected 1 or more')
             if args.launcher != 'none':
                 self.error('--gpus is itself a launcher; leave out --launcher')
-            _launch(script, args.gpus, sys.argv[1:])
+            _launch(module, args.gpus, sys.argv[1:])
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
         return args
 
 
-def _launch(script: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
+def _launch(module: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
     """Replace this process by torchrun."""
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument('--gpus')
@@ -96,7 +96,7 @@ def _launch(script: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
         f'--node_rank={os.environ.get("NODE_RANK", "0")}',
         f'--master_addr={os.environ.get("MASTER_ADDR", "127.0.0.1")}',
         f'--master_port={os.environ.get("PORT", "29500")}',
-        *(script, *rest, '--launcher', 'pytorch'),
+        *('-m', module, *rest, '--launcher', 'pytorch'),
     ]
     os.execv(sys.executable, command)
 

@@ -32,7 +32,7 @@ def read_rows(path: str | Path) -> list[dict]:
     if not isinstance(rows, list) or not rows:
         raise ValueError(
             f'{path} holds no result rows; write them with '
-            'tools/test.py CONFIG CHECKPOINT --out FILE.json'
+            'mmdit test CONFIG CHECKPOINT --out FILE.json'
         )
     return rows
 

@@ -59,7 +59,7 @@ class OnnxSegmenter:
     differ by less than 1e-4.
 
     Args:
-        folder: What ``tools/deployment/export.py`` wrote.
+        folder: What ``mmdit export`` wrote.
         threads: Threads of ONNX Runtime; by default as many as it chooses.
         providers: ONNX Runtime's execution providers, the first that can is
             taken; by default the CPU's.

@@ -70,7 +70,7 @@ def load_settings(folder: Path) -> Settings:
     if not path.is_file():
         raise FileNotFoundError(
             f'{folder} holds no {FILE}; expected a folder that '
-            'tools/deployment/export.py wrote'
+            'mmdit export wrote'
         )
     content = json.loads(path.read_text(encoding='utf-8'))
     try:

@@ -52,7 +52,7 @@ def write_card(
         tags: Beside those of every model.
         base_model: Hub name of the model that it was trained from.
         measured: Result rows of data sets, by their names, as
-            ``tools/test.py --out`` writes them. Metrics are computed from
+            ``mmdit test --out`` writes them. Metrics are computed from
             them; without them the card has none.
         origin: Whose weights they are and what is known of them, as Markdown.
         knows: What it was trained on, and how many words it knows.

@@ -25,7 +25,7 @@ def inferencer(config, weights):
 
 
 def score(config, weights, tmp_path, monkeypatch, **loader):
-    """Do what ``tools/test.py`` does; return the data samples."""
+    """Do what ``mmdit test`` does; return the data samples."""
     samples = []
     process = ReferIoUMetric.process
 

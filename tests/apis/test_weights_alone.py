@@ -12,8 +12,8 @@ from small_released import save_released
 
 from mmdit.apis import ReferringSegInferencer
 from mmdit.apis.models import config_of_weights
+from mmdit.cli import convert, export, web
 from mmdit.cli import segment as segment_command
-from mmdit.cli import web
 from mmdit.cli.naming import choose_model, load_model
 from mmdit.cli.segment import main as segment
 
@@ -52,12 +52,10 @@ def test_shell_python_and_a_converted_folder_agree(
     row = json.loads((out / 'predictions.json').read_text())[0]
     assert row['rle'] == expected['rle']
 
-    from tools.model_converters import convert_checkpoint
-
     folder = tmp_path / 'folder'
     command = ['convert', released, str(folder), *options[2:]]
     monkeypatch.setattr(sys, 'argv', command)
-    convert_checkpoint.main()
+    convert.main()
     card = (folder / 'README.md').read_text()
     assert 'states no licence' in card and str(tmp_path) not in card
     for given in ((folder,), (None, folder)):
@@ -92,8 +90,6 @@ def test_options_without_effect_are_rejected(photo, capsys):
 
 
 def test_every_door_names_a_model_alike(released, bert_dir, monkeypatch):
-    from tools.deployment import export
-
     names = ['--weights', released, '--text-encoder', bert_dir]
     monkeypatch.setattr(sys, 'argv', ['export', *names, '--out', 'out'])
     parsed = [export.parse_args()]

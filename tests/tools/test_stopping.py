@@ -94,7 +94,7 @@ class Run:
                 here = (path / 'cwd').resolve() == self.work_dir.parent
             except OSError:
                 continue
-            if here and 'tools/train.py' in line and '--launcher' in line:
+            if here and 'mmdit.cli.train' in line and '--launcher' in line:
                 found.append(int(path.name))
         return found
 

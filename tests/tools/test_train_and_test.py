@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from in_process import call_tool
+from in_process import call_mmdit, call_tool
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
@@ -275,8 +275,7 @@ def mini(refer_mini, tmp_path_factory):
 def real_vocab(mini):
     """A vocabulary of the real expressions."""
     vocab = 'data/refer_mini/vocab.txt'
-    script = 'tools/dataset_converters/build_vocab.py'
-    call_tool(script, mini, 'data/refer_mini', vocab)
+    call_mmdit(mini, 'build-vocab', 'data/refer_mini', vocab)
     return mini / vocab
 
 

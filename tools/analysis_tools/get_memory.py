@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
         '--dtype',
         choices=['float32', 'bfloat16', 'float16'],
         default='bfloat16',
-        help='type of the products, that of tools/train.py --amp',
+        help='type of the products, that of mmdit train --amp',
     )
     parser.add_argument(
         '--gpus', type=int, default=1, help='more than one add DDP buckets'

@@ -1,6 +1,6 @@
 """Print scores from result rows: ``print_results.py NAME=results.json ...``.
 
-The rows are what ``tools/test.py --out`` writes, one for every expression.
+The rows are what ``mmdit test --out`` writes, one for every expression.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
         '--overlays',
         metavar='DIR',
         help='also name a good, a middling and a bad picture of the first '
-        'file, which tools/test.py --show-dir wrote into this folder',
+        'file, which mmdit test --show-dir wrote into this folder',
     )
     return parser.parse_args()
 

@@ -34,6 +34,9 @@ def recognize(path: str | Path) -> str:
     """
     path = Path(path)
     if path.is_dir():
+        # COCO's annotations are one file of two there.
+        if any(path.glob('refs(*')):
+            return ''
         files = (file for place in _PLACES for file in path.glob(place))
         return next(filter(None, map(recognize, files)), '')
     if path.suffix.lower() not in ('.json', '.xml') or not path.is_file():

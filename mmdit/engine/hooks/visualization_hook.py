@@ -25,7 +25,7 @@ class ReferVisualizationHook(Hook):
     process, else in the backends.
 
     Args:
-        draw: Whether to draw at all. ``tools/test.py`` sets it.
+        draw: Whether to draw at all. ``mmdit test`` sets it.
         interval: Validation batches between two pictures.
         show: Whether to open a window per picture.
         wait_time: Seconds that a window stays.

@@ -47,7 +47,7 @@ def choose_cases(scores: np.ndarray, number: int, seed: int = 0) -> list[int]:
 def embed_overlays(
     results: Results, rows: Sequence[int], folders: Sequence[Path]
 ) -> dict[int, str]:
-    """Embed pictures that ``tools/test.py --show-dir`` wrote.
+    """Embed pictures that ``mmdit test --show-dir`` wrote.
 
     Args:
         results: Rows whose pictures the folders hold.
@@ -123,7 +123,7 @@ def _cut_panels(picture: Image.Image, expression: str) -> Image.Image:
     if not fits or picture.getpixel((left - 1, top - 1)) != PAPER:
         raise ValueError(
             f'a picture of {picture.width} x {picture.height} pixels is not '
-            'one that tools/test.py --show-dir drew of “'
+            'one that mmdit test --show-dir drew of “'
             f'{expression}”'
         )
     return picture.crop((left, top, right, bottom))

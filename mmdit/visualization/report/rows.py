@@ -1,4 +1,4 @@
-"""The rows that ``tools/test.py --out`` writes, as columns.
+"""The rows that ``mmdit test --out`` writes, as columns.
 
 Shapes: N expressions (rows).
 """
@@ -77,7 +77,7 @@ def read_results(path: str | Path, name: str | None = None) -> Results:
     """Read result rows.
 
     Args:
-        path: A ``.json`` or ``.csv`` file of ``tools/test.py --out``.
+        path: A ``.json`` or ``.csv`` file of ``mmdit test --out``.
         name: What to call the model; by default the file's path without
             suffix.
 
@@ -151,7 +151,7 @@ def _load(path: Path) -> list[dict]:
     }
     if path.suffix not in readers:
         raise ValueError(
-            f'expected a .json or .csv file of tools/test.py --out, got {path}'
+            f'expected a .json or .csv file of mmdit test --out, got {path}'
         )
     try:
         with open(path, encoding='utf-8-sig', newline='') as file:
@@ -161,7 +161,7 @@ def _load(path: Path) -> list[dict]:
         raise ValueError(f'{path} cannot be read: {error}') from error
     if not isinstance(rows, list) or not rows:
         raise ValueError(
-            f'{path} holds no result rows; write them with tools/test.py '
+            f'{path} holds no result rows; write them with mmdit test '
             'CONFIG CHECKPOINT --out FILE'
         )
     return rows
@@ -231,7 +231,7 @@ def _lacking(path: Path, number: int, key: str) -> ValueError:
     """Say which column is not there."""
     return ValueError(
         f'row {number} of {path} has no {key!r}; write the rows with '
-        'tools/test.py CONFIG CHECKPOINT --out FILE'
+        'mmdit test CONFIG CHECKPOINT --out FILE'
     )
 
 

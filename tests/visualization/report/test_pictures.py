@@ -27,7 +27,7 @@ def results(tmp_path):
 
 
 def draw_overlays(folder, results, level):
-    """Draw as tools/test.py --show-dir does; images are of one level."""
+    """Draw as mmdit test --show-dir does; images are of one level."""
     folder.mkdir()
     for row, expression in enumerate(results.expressions):
         image = np.full((60, 90, 3), level, np.uint8)

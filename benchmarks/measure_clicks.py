@@ -1,6 +1,6 @@
 """Score a model before and after clicks that correct its masks.
 
-``python tools/analysis_tools/measure_clicks.py CONFIG CHECKPOINT`` asks every
+``python benchmarks/measure_clicks.py CONFIG CHECKPOINT`` asks every
 expression of the test set, clicks where the mask is wrong, as far inside the
 error as can be, and asks again with the points so far and the last mask.
 """

@@ -1,4 +1,4 @@
-"""tools/analysis_tools/compare_variants.py."""
+"""benchmarks/compare_variants.py."""
 
 import json
 import sys
@@ -11,13 +11,14 @@ from in_process import call_tool
 from mmdit.datasets.synthref import write_synthref
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / 'tools/analysis_tools/compare_variants.py'
 DATA = 'sam-tiny_synthref-64x64.py'
 
 
 @pytest.fixture(scope='module')
-def tool(load_tool):
-    return load_tool('analysis_tools/compare_variants.py')
+def tool():
+    import compare_variants
+
+    return compare_variants
 
 
 def make_result(config, seed, score):
@@ -104,9 +105,6 @@ def test_another_start_is_refused(tool):
 @pytest.mark.slow
 def test_rows_are_compared_and_not_repeated(tool, tmp_path, monkeypatch):
     """All the way: pre-training, a variant, table and picture."""
-    # Its process has to find the tool.
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    monkeypatch.setitem(sys.modules, SCRIPT.stem, tool)
     monkeypatch.chdir(tmp_path)
     write_synthref(tmp_path / 'data/synthref', train=8, val=3)
     configs = []
@@ -129,7 +127,14 @@ def test_rows_are_compared_and_not_repeated(tool, tmp_path, monkeypatch):
     monkeypatch.setattr(tool, 'git', lambda *_: 'abc')
 
     def compare(*compared):
-        command = [SCRIPT, *compared, '--pretrain', configs[0], '--seeds', 3]
+        command = [
+            'compare',
+            *compared,
+            '--pretrain',
+            configs[0],
+            '--seeds',
+            3,
+        ]
         command += ['--out', 'page.md', '--plot', 'plot.png']
         monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
         tool.main()

@@ -1,4 +1,4 @@
-"""What ``benchmark.py`` measures: encoders and whole models, side by side.
+"""What ``speed.py`` measures: encoders and whole models, side by side.
 
 A case is a job that several contenders do on the same input, in one run. Every
 contender is a function without arguments that returns its output.
@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import torch
-from benchmark_models import (
-    ROOT,
+from machine import ROOT
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from speed_models import (
     TEXT_TOKENS,
     build_ldit,
     build_plain_ldit,
@@ -19,8 +21,6 @@ from benchmark_models import (
     build_segmentor,
     build_transformers,
 )
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmdit.models.backbones.sam_vit import ARCHS

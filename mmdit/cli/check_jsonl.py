@@ -1,8 +1,7 @@
 """Check JSON-lines data sets: every row, image and mask.
 
-``python tools/dataset_converters/check_jsonl.py data/own/train.jsonl``; the
-format is in docs/own_data.md. Of several files it also finds the images that
-they share. Exit status: 0 usable, 1 not, 2 wrong arguments.
+``mmdit check-data data/own/train.jsonl``; the format is in docs/own_data.md.
+Of several files it also finds the images that they share.
 """
 
 import argparse
@@ -104,5 +103,4 @@ def spread(values: list, unit: str) -> str:
     return f'{low:.3g} to {high:.3g} {unit}, median {middle:.3g}'
 
 
-if __name__ == '__main__':
-    raise SystemExit(main())
+__all__ = ['main']

@@ -1,12 +1,10 @@
-"""The export script, as a user calls it."""
+"""``mmdit export``, as a user calls it."""
 
 import pytest
 import torch
 from mmengine.config import Config
 
 from mmdit.registry import MODELS
-
-TOOL = 'deployment/export.py'
 
 
 @pytest.fixture
@@ -23,20 +21,15 @@ def model(tiny_segmentor, tmp_path):
     torch.save(weights, tmp_path / 'weights.pth')
 
 
-def call(run_tool, folder, *args):
-    """Run the script to its end, which is an exit with status 0."""
-    with pytest.raises(SystemExit) as stop:
-        run_tool(TOOL, folder, *args)
-    return stop.value.code
-
-
 @pytest.mark.slow
 def test_both_formats_are_written_and_compared(
-    model, run_tool, tmp_path, capsys
+    model, mmdit, tmp_path, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
     args = ['model.py', 'weights.pth', '--out', 'out', '--format', 'both']
-    assert call(run_tool, tmp_path, *args, '--verify') == 0
-    lines = capsys.readouterr().out.splitlines()
+    result = mmdit('export', *args, '--verify')
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
     written = [line for line in lines if line.startswith('out/')]
     assert [line.partition(':')[0] for line in written] == [
         'out/text.onnx',
@@ -50,9 +43,10 @@ def test_both_formats_are_written_and_compared(
     assert names >= {'settings.json', 'tokenizer.json'}
 
 
-def test_mistakes_are_one_line(model, run_tool, tmp_path):
-    code = call(run_tool, tmp_path, 'model.py', '--out', 'out')
-    assert code.startswith('error: no weights')
+def test_mistakes_are_one_line(model, mmdit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = mmdit('export', 'model.py', '--out', 'out')
+    assert result.stderr.startswith('error: no weights')
     args = ['model.py', 'weights.pth', '--out', 'out', '--opset', '9']
-    code = call(run_tool, tmp_path, *args)
-    assert code.startswith('error: opset 9')
+    result = mmdit('export', *args)
+    assert result.stderr.startswith('error: opset 9')

@@ -1,7 +1,7 @@
 """Measure the encoder and the training step, side by side, in one run.
 
-``python tools/analysis_tools/benchmark.py`` compares, on the same weights and
-images, a plain implementation (attention that holds all scores),
+``python benchmarks/speed.py`` compares, on the same weights and images, a
+plain implementation (attention that holds all scores),
 ``segment_anything``'s and ``transformers``' encoders and ours. Contenders take
 turns, so that a busy machine slows all of them. Printed are medians, ratios,
 the share of the measured rate of matrix products and the peak of memory.
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_parts import (
+from machine import cpu_name, git
+from rich.console import Console
+from rich.table import Table
+from speed_parts import (
     Case,
     Job,
     Setting,
@@ -28,10 +31,7 @@ from benchmark_parts import (
     step_case,
     text_case,
 )
-from benchmark_plots import draw_curve, draw_ratios
-from compare_variants import cpu_name, git
-from rich.console import Console
-from rich.table import Table
+from speed_plots import draw_curve, draw_ratios
 from torch import Tensor
 
 from mmdit.engine.amp import cpu_has_bfloat16
@@ -87,7 +87,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=5)
     parser.add_argument('--device', default='cuda' if gpu else 'cpu')
     parser.add_argument(
-        '--out', type=Path, default=Path('work_dirs/benchmark.json')
+        '--out', type=Path, default=Path('work_dirs/speed.json')
     )
     parser.add_argument('--plot', type=Path, help='also draw the ratios')
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Draw what :mod:`benchmark` measured."""
+"""Draw what :mod:`speed` measured."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""tools/analysis_tools/benchmark_data.py."""
+"""benchmarks/data_loading.py."""
 
 import json
 from pathlib import Path
@@ -11,8 +11,10 @@ TRAIN = 'train_dataloader.'
 
 
 @pytest.fixture
-def benchmark(load_tool):
-    return load_tool('analysis_tools/benchmark_data.py')
+def benchmark():
+    import data_loading
+
+    return data_loading
 
 
 def test_every_transform_and_a_worker_are_timed(

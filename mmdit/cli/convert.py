@@ -1,11 +1,10 @@
-"""Convert checkpoints: ``python convert_checkpoint.py SRC DST``.
+"""``mmdit convert SRC DST``: convert checkpoints.
 
 From Meta's SAM, transformers' SamModel or the DIT authors' files to mmdit's
 names, or with ``--reverse`` to those of another project.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from mmengine.registry import DefaultScope
@@ -45,7 +44,7 @@ ORIGINS['hf-sam'] = ORIGINS['sam']
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n\n')[2])
     parser.add_argument('src', help='file, directory (transformers) or URL')
     parser.add_argument(
         'dst',
@@ -69,7 +68,7 @@ def parse_args() -> argparse.Namespace:
         '--target',
         choices=[name for name in SOURCES if name != 'mmdit'],
         help='with --reverse: whose names; may be left out where SRC was '
-        'converted to .pth by this script, and then goes back to its origin',
+        'converted to .pth by this command, and then goes back to its origin',
     )
     parser.add_argument(
         '--hf-config',
@@ -135,8 +134,9 @@ def write_folder(args: argparse.Namespace, source: str) -> None:
     print(f'{args.dst}: a model folder; mmdit segment --model {args.dst}')
 
 
-def convert(args: argparse.Namespace) -> None:
+def main() -> None:
     """Read, rename, write and report."""
+    args = parse_args()
     checkpoint = read_checkpoint(args.src)
     meta = checkpoint.get('meta')
     target = choose_target(args, meta if isinstance(meta, dict) else {})
@@ -168,15 +168,4 @@ def convert(args: argparse.Namespace) -> None:
     )
 
 
-def main() -> None:
-    """Convert, or say in one line what is wrong."""
-    args = parse_args()
-    try:
-        convert(args)
-    except (ValueError, KeyError, OSError, ImportError) as error:
-        reason = error.args[0] if isinstance(error, KeyError) else error
-        sys.exit(f'error: {reason}')
-
-
-if __name__ == '__main__':
-    main()
+__all__ = ['main']

@@ -1,4 +1,4 @@
-"""tools/analysis_tools/measure_clicks.py."""
+"""benchmarks/measure_clicks.py."""
 
 import sys
 from pathlib import Path
@@ -17,8 +17,10 @@ CONFIG = ROOT / 'configs/synthref/text-prompts_sam-tiny_synthref-64x64.py'
 
 
 @pytest.fixture
-def tool(load_tool):
-    return load_tool('analysis_tools/measure_clicks.py')
+def tool():
+    import measure_clicks
+
+    return measure_clicks
 
 
 @pytest.fixture

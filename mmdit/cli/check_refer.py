@@ -1,8 +1,7 @@
 """Check data sets in the format of RefCOCO or gRefCOCO.
 
-``python tools/dataset_converters/refer.py data/refer`` checks every data set
-below the folder; docs/prepare_data.md explains each check. Exit status: 0 all
-usable, 1 something is broken, 2 wrong arguments.
+``mmdit check-data data/refer`` checks every data set below the folder;
+docs/prepare_data.md explains each check.
 """
 
 import argparse
@@ -207,5 +206,4 @@ def write_report(
     path.write_text(json.dumps(content, indent=1), encoding='utf-8')
 
 
-if __name__ == '__main__':
-    raise SystemExit(main())
+__all__ = ['main']

@@ -1,9 +1,9 @@
 """Measure how fast data is loaded.
 
-``benchmark_data.py items CONFIG`` runs the pipeline of a data loader in one
+``data_loading.py items CONFIG`` runs the pipeline of a data loader in one
 process with one thread, as each worker does, and times every transform; then
 it times what the training process pays to receive the batches of one worker.
-``benchmark_data.py index`` makes up a RefCOCO of 200,000 annotations and
+``data_loading.py index`` makes up a RefCOCO of 200,000 annotations and
 142,000 sentences, and loads it by ref, then by sentence, in a fresh process
 each.
 """

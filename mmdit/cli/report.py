@@ -1,6 +1,6 @@
-"""Show where a model fails: ``report.py RESULTS --out report.html``.
+"""``mmdit report RESULTS``: show where a model fails.
 
-RESULTS are the rows that ``tools/test.py --out`` writes. The page needs no
+RESULTS are the rows that ``mmdit test --out`` writes. The page needs no
 network and no other file. With ``--compare`` it sets the model against
 another, whose rows must be of the same items (docs/report.md).
 """
@@ -22,11 +22,11 @@ from mmdit.visualization.report import (
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
+        description='Show where a model fails.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        'results', help='.json or .csv file of tools/test.py --out'
+        'results', help='.json or .csv file of mmdit test --out'
     )
     parser.add_argument(
         '--compare',
@@ -46,7 +46,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         type=Path,
         metavar='DIR',
-        help='pictures of tools/test.py --show-dir; with --compare also '
+        help='pictures of mmdit test --show-dir; with --compare also '
         'those of the other model, in another folder',
     )
     source.add_argument(
@@ -105,8 +105,9 @@ def embed(
     return embed_overlays(models[0], rows, args.overlays), panels
 
 
-def write_report(args: argparse.Namespace) -> None:
+def main() -> None:
     """Read the rows and write the page."""
+    args = parse_args()
     names = args.names or [None, None]
     models = [read_results(args.results, names[0])]
     if args.compare is not None:
@@ -129,14 +130,4 @@ def write_report(args: argparse.Namespace) -> None:
     )
 
 
-def main() -> None:
-    """Write the page; stop with a reason where that is impossible."""
-    args = parse_args()
-    try:
-        write_report(args)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'cannot make the report: {error}') from None
-
-
-if __name__ == '__main__':
-    main()
+__all__ = ['main']

@@ -1,8 +1,7 @@
-"""The benchmark compares what computes the same."""
+"""benchmarks/speed.py compares what computes the same."""
 
 import json
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -16,35 +15,30 @@ TINY_BERT = dict(
     num_attention_heads=2,
     intermediate_size=32,
 )
-TOOLS = Path(__file__).parents[2] / 'tools/analysis_tools'
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
     """Return the tool, with a small encoder and a small BERT."""
-    monkeypatch.syspath_prepend(str(TOOLS))
     monkeypatch.setitem(
         sam_vit.ARCHS,
         'tiny',
         dict(embed_dims=32, depth=2, num_heads=2, global_blocks=(1,)),
     )
-    import benchmark
-    import benchmark_models
+    import speed
+    import speed_models
 
     def build(cfg):
         cfg.text_encoder.config.update(TINY_BERT)
         return MODELS.build(cfg)
 
     small = SimpleNamespace(build=build)
-    monkeypatch.setattr(benchmark_models, 'MODELS', small)
-    yield benchmark
-    for name in list(sys.modules):
-        if name.startswith('benchmark'):
-            del sys.modules[name]
+    monkeypatch.setattr(speed_models, 'MODELS', small)
+    return speed
 
 
 def run(benchmark, monkeypatch, out, *options):
-    command = ['benchmark.py', '--archs', 'tiny', '--repeats', '1']
+    command = ['speed.py', '--archs', 'tiny', '--repeats', '1']
     options = ('--device', 'cpu', '--inputs', '2x48', *options)
     monkeypatch.setattr(sys, 'argv', [*command, *options, '--out', str(out)])
     benchmark.main()

@@ -1,6 +1,6 @@
 """Time an exported model beside the model itself, on the CPU.
 
-    python tools/deployment/benchmark.py CONFIG --folder exported
+    python benchmarks/onnx_speed.py CONFIG --folder exported
 
 Weights are random, because they do not matter to the time. The forward pass
 of one image and one expression is timed, text encoder included, from token

@@ -1,7 +1,7 @@
-"""Write the vocabulary of a data set, for a small BERT of one's own.
+"""``mmdit build-vocab``: the vocabulary of a data set, for a small BERT.
 
-``python tools/dataset_converters/build_vocab.py data/refer vocab.txt`` lists
-every word of RefCOCO's expressions, after BERT's special tokens, so that
+``mmdit build-vocab data/refer vocab.txt`` lists every word of RefCOCO's
+expressions, after BERT's special tokens, so that
 ``BertTextEncoder(config=..., vocab_file='vocab.txt')`` knows all of them. A
 JSON-lines file of one's own (docs/own_data.md) does in place of the folder.
 """
@@ -26,7 +26,9 @@ SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description='Write the vocabulary of a data set, for a small BERT.'
+    )
     parser.add_argument(
         'data', type=Path, help='data_root as in the config, or a .jsonl file'
     )
@@ -48,9 +50,9 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
         expressions = []
         for _, row in read_rows(args.data):
             if isinstance(row, ValueError):
-                raise SystemExit(
-                    f'{args.data} has broken rows; check it with '
-                    f'tools/dataset_converters/check_jsonl.py: {row}'
+                raise ValueError(
+                    f'{args.data} has broken rows; check it with "mmdit '
+                    f'check-data {args.data}": {row}'
                 )
             expressions.append(row.expression)
         return expressions
@@ -87,5 +89,4 @@ def main() -> None:
     )
 
 
-if __name__ == '__main__':
-    main()
+__all__ = ['main']

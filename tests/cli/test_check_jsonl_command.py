@@ -1,10 +1,10 @@
-"""tools/dataset_converters/check_jsonl.py and refer2jsonl.py."""
+"""``mmdit check-data`` of JSON lines, and refer2jsonl.py."""
 
 import json
-import sys
-from types import SimpleNamespace
+from functools import partial
 
 import pytest
+from in_process import call_tool
 from PIL import Image
 
 from mmdit.datasets import RefCOCODataset, ReferJSONLDataset
@@ -12,22 +12,8 @@ from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
 
 
 @pytest.fixture
-def run(load_tool, monkeypatch, capsys):
-    """Run a tool in this process; return its status and what it says."""
-
-    def run(name, *args):
-        tool = load_tool(f'dataset_converters/{name}')
-        monkeypatch.setattr(sys, 'argv', [name, *map(str, args)])
-        try:
-            status = tool.main() or 0
-        except SystemExit as stop:
-            status = stop.code
-        said = capsys.readouterr()
-        return SimpleNamespace(
-            returncode=status, stdout=said.out, stderr=said.err
-        )
-
-    return run
+def check(mmdit):
+    return partial(mmdit, 'check-data')
 
 
 @pytest.fixture
@@ -48,10 +34,10 @@ def write(tmp_path, rows):
     return path
 
 
-def test_a_usable_file(run, tmp_path, rows):
+def test_a_usable_file(check, tmp_path, rows):
     path = write(tmp_path, rows)
     args = (path, '--image-root', tmp_path / 'images', '--workers', 1)
-    result = run('check_jsonl.py', *args)
+    result = check(*args)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == str(path)
@@ -59,17 +45,17 @@ def test_a_usable_file(run, tmp_path, rows):
     assert '2 different; 2 to 3 words, median 2.5' in result.stdout
 
 
-def test_a_warning_leaves_it_usable(run, tmp_path, rows):
+def test_a_warning_leaves_it_usable(check, tmp_path, rows):
     path = write(tmp_path, [*rows, rows[0]])
-    result = run('check_jsonl.py', path, '--image-root', tmp_path / 'images')
+    result = check(path, '--image-root', tmp_path / 'images')
     assert result.returncode == 0
     assert 'line 3: "left [red] box" of a.png, as in line 1' in result.stdout
     assert result.stdout.endswith('OK, 3 rows; but repeated rows (1)\n')
 
 
-def test_an_unusable_file_shows_the_first_cases(run, tmp_path, rows):
+def test_an_unusable_file_shows_the_first_cases(check, tmp_path, rows):
     path = write(tmp_path, [*rows, *rows, {}])
-    result = run('check_jsonl.py', path, '--examples', 1)
+    result = check(path, '--examples', 1)
     assert result.returncode == 1
     lines = [line.strip() for line in result.stdout.splitlines()]
     assert f'line 1: {tmp_path / "a.png"}' in lines
@@ -86,17 +72,17 @@ def test_an_unusable_file_shows_the_first_cases(run, tmp_path, rows):
         ([__file__, '--workers', '0'], '--workers is 0, expected 1 or up'),
     ],
 )
-def test_wrong_arguments_are_named(run, args, message):
-    result = run('check_jsonl.py', *args)
+def test_wrong_arguments_are_named(check, args, message):
+    result = check(*args)
     assert result.returncode == 2
     assert message in result.stderr and 'Traceback' not in result.stderr
 
 
-def test_refcoco_becomes_json_lines(run, tiny_refer, tmp_path):
+def test_refcoco_becomes_json_lines(check, tiny_refer, tmp_path):
     path = tmp_path / 'lists' / 'train.jsonl'
-    result = run('refer2jsonl.py', tiny_refer, path)
-    assert result.stdout == f'7 rows: {path}\n', result.stderr
-    assert run('check_jsonl.py', path).returncode == 0
+    tool = 'tools/dataset_converters/refer2jsonl.py'
+    assert call_tool(tool, tmp_path, tiny_refer, path) == f'7 rows: {path}\n'
+    assert check(path).returncode == 0
     original = RefCOCODataset(data_root=str(tiny_refer), sample_by='sentence')
     for old, new in zip(
         original, ReferJSONLDataset(ann_file=str(path)), strict=True

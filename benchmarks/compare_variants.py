@@ -1,7 +1,7 @@
 """Train every variant from one checkpoint, with several seeds, and compare.
 
-``python tools/analysis_tools/compare_variants.py`` trains the checkpoint that
-all start from, if it is not there, then each config with each seed, and writes
+``python benchmarks/compare_variants.py`` trains the checkpoint that all
+start from, if it is not there, then each config with each seed, and writes
 the table and the plot. A run that has its ``result.json`` is not repeated, so
 an interrupted comparison goes on.
 """
@@ -10,7 +10,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -23,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import ROOT, device_name, git
 from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.console import Console
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/synthref'
 DATA = 'sam-tiny_synthref-64x64.py'
 # In the paper's order; those that end in "-frozen" are its rows marked *.
@@ -171,29 +170,6 @@ def run_apart(*job: Any) -> dict:
     if process.exitcode:
         raise SystemExit(f'{config} failed; its log is in {work_dir}')
     return json.loads((work_dir / 'result.json').read_text())
-
-
-def git(*arguments: str) -> str:
-    """Return what git says about this repository, '' without git."""
-    done = subprocess.run(
-        ['git', '-C', str(ROOT), *arguments], capture_output=True, text=True
-    )
-    return done.stdout.strip()
-
-
-def device_name() -> str:
-    """Name the processor that a run used."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    return f'{os.cpu_count()} cores of {cpu_name()}'
-
-
-def cpu_name() -> str:
-    """Name the CPU."""
-    info = Path('/proc/cpuinfo')
-    names = info.read_text() if info.exists() else ''
-    found = re.search(r'model name\s*: (.*)', names)
-    return found[1] if found else platform.processor()
 
 
 def run_all(args: argparse.Namespace) -> Iterator[dict]:

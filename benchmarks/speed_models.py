@@ -1,4 +1,4 @@
-"""The models that ``benchmark.py`` compares, with the same random weights."""
+"""The models that ``speed.py`` compares, with the same random weights."""
 
 import tempfile
 from functools import partial
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmark_plain import PlainEncoder
+from machine import ROOT
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
+from speed_plain import PlainEncoder
 from torch import Tensor, nn
 
 from mmdit.checkpoints.hf_sam import TO_HF_SAM_PREFIXES
@@ -20,7 +21,6 @@ from mmdit.models.complexity import SPECIAL_TOKENS
 from mmdit.models.layers import resize_position
 from mmdit.registry import MODELS
 
-ROOT = Path(__file__).parents[2]
 TEXT_TOKENS = 20
 
 

@@ -1,4 +1,4 @@
-"""tools/dataset_converters/refer.py."""
+"""``mmdit check-data`` of folders."""
 
 import json
 import pickle
@@ -6,37 +6,22 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-SCRIPT = (
-    Path(__file__).resolve().parents[2]
-    / 'tools'
-    / 'dataset_converters'
-    / 'refer.py'
-)
-
 
 SIZES = {100: '60x40', 101: '60x40', 102: '30x50', 103: '30x50'}
 
 
 @pytest.fixture
-def check(load_tool, monkeypatch, capsys):
-    """Run the tool in this process; return its status and what it says."""
-    tool = load_tool('dataset_converters/refer.py')
+def check(mmdit, monkeypatch):
+    """Call the command; return its status and what it says."""
     monkeypatch.setenv('COLUMNS', '80')
 
-    def run(*args):
-        monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, args)])
-        try:
-            status = tool.main()
-        except SystemExit as stop:
-            status = stop.code
-        said = capsys.readouterr()
-        return status, said.out + said.err
+    def check(*args):
+        result = mmdit('check-data', *args)
+        return result.returncode, result.stdout + result.stderr
 
-    return run
+    return check
 
 
 def edit_instances(root, change):
@@ -66,7 +51,7 @@ def test_a_usable_set_is_counted_beside_the_public_numbers(check, tiny_refer):
 
 def test_a_pipe_gets_plain_lines(tiny_refer):
     result = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tiny_refer)],
+        [sys.executable, '-m', 'mmdit', 'check-data', str(tiny_refer)],
         capture_output=True,
         text=True,
     )

@@ -1,0 +1,87 @@
+"""``mmdit train CONFIG``: train a model."""
+
+import argparse
+
+from mmdit.engine.amp import AMP_DTYPES, use_amp
+from mmdit.engine.command_line import RunParser, config_path, read_config
+from mmdit.engine.distributed import launcher_rank, prepare_launcher
+from mmdit.engine.loading import use_safe_loading
+from mmdit.engine.stopping import train
+from mmdit.engine.work_dir import claim_work_dir, lock_work_dir
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = RunParser(
+        'Train a model.',
+        'train_dataloader.batch_size=8 key="[(a,b),(c,d)]"',
+    )
+    parser.add_argument(
+        'config',
+        type=config_path,
+        help='path of a config file, or the name of one of mmdit',
+    )
+    parser.add_argument(
+        '--weights',
+        help='start from these weights, of any kind: of SAM alone, or of a '
+        'whole model to fine-tune (file, directory or URL; default: those of '
+        'the config)',
+    )
+    parser.add_argument(
+        '--text-encoder',
+        metavar='DIR',
+        help="BERT's config and vocabulary, and its weights where --weights "
+        'has none: a directory, or a name of the Hugging Face hub (default: '
+        'that of the config)',
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='PATH',
+        help='go on from a checkpoint, by default from the last one in the '
+        'work dir, if any',
+    )
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='train in mixed precision: bfloat16, or float16 on a GPU without '
+        'it',
+    )
+    parser.add_argument(
+        '--amp-dtype',
+        choices=AMP_DTYPES,
+        help='train in mixed precision of this dtype',
+    )
+    return parser.parse('mmdit.cli.train')
+
+
+def main() -> None:
+    """Build the Runner from the config and train."""
+    args = parse_args()
+    cfg = read_config(args)
+    if args.amp or args.amp_dtype:
+        try:
+            use_amp(cfg, args.amp_dtype)
+        except ValueError as error:
+            raise SystemExit(f'{error} (--amp)') from error
+    if args.resume == 'auto':
+        cfg.resume = 'auto'
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    if launcher_rank(cfg.launcher) == 0:
+        # Before the Runner writes logs and config there.
+        try:
+            if cfg.get('resume'):
+                lock_work_dir(cfg.work_dir)
+            else:
+                claim_work_dir(cfg.work_dir, None)
+        except (OSError, RuntimeError) as error:
+            raise SystemExit(str(error)) from error
+    prepare_launcher(cfg)
+    use_safe_loading()
+    train(cfg)
+
+
+if __name__ == '__main__':
+    main()
