@@ -116,7 +116,7 @@ mkdir -p -- "${MMDIT_QUICKSTART_DIR:-$MMDIT_ROOT}"
 cd -- "${MMDIT_QUICKSTART_DIR:-$MMDIT_ROOT}" # data_root is relative
 
 start_step "[2/5] Data set ($data)"
-python "$MMDIT_ROOT/tools/dataset_converters/synthref.py" "$data" \
+python -m mmdit synthref "$data" \
     ${data_args[@]+"${data_args[@]}"}
 finish_step
 

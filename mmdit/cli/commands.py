@@ -75,17 +75,17 @@ COMMANDS = {
         'data/own/train.jsonl data/own/val.jsonl',
     ),
     'browse-data': Command(
-        'tools/analysis_tools/browse_dataset.py',
+        'mmdit.cli.browse_data',
         'draw items of a config as the model receives them',
         'own.py --number 12 --out-dir items',
     ),
     'synthref': Command(
-        'tools/dataset_converters/synthref.py',
+        'mmdit.cli.synthref',
         "draw scenes with expressions, in RefCOCO's formats",
         'data/synthref',
     ),
     'refer2jsonl': Command(
-        'tools/dataset_converters/refer2jsonl.py',
+        'mmdit.cli.refer2jsonl',
         'turn a split of RefCOCO and its kin into JSON lines',
         'data/refer data/own/train.jsonl',
     ),

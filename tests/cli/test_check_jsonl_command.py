@@ -1,10 +1,9 @@
-"""``mmdit check-data`` of JSON lines, and refer2jsonl.py."""
+"""``mmdit check-data`` of JSON lines, and ``mmdit refer2jsonl``."""
 
 import json
 from functools import partial
 
 import pytest
-from in_process import call_tool
 from PIL import Image
 
 from mmdit.datasets import RefCOCODataset, ReferJSONLDataset
@@ -78,10 +77,10 @@ def test_wrong_arguments_are_named(check, args, message):
     assert message in result.stderr and 'Traceback' not in result.stderr
 
 
-def test_refcoco_becomes_json_lines(check, tiny_refer, tmp_path):
+def test_refcoco_becomes_json_lines(check, mmdit, tiny_refer, tmp_path):
     path = tmp_path / 'lists' / 'train.jsonl'
-    tool = 'tools/dataset_converters/refer2jsonl.py'
-    assert call_tool(tool, tmp_path, tiny_refer, path) == f'7 rows: {path}\n'
+    written = mmdit('refer2jsonl', tiny_refer, path)
+    assert written.stdout == f'7 rows: {path}\n', written.stderr
     assert check(path).returncode == 0
     original = RefCOCODataset(data_root=str(tiny_refer), sample_by='sentence')
     for old, new in zip(

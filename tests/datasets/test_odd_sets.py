@@ -1,21 +1,19 @@
 """One verdict of loader, checker and converter on every odd data set."""
 
 import gc
-import importlib.util
 import json
 import logging
 import pickle
 import re
-from pathlib import Path
 
 import pytest
 from odd_sets import BROKEN, ODD_SETS, USABLE, WARNED, write
 
+from mmdit.cli import refer2jsonl
 from mmdit.datasets import RefCOCODataset, ReferJSONLDataset
 from mmdit.datasets.checking import check_jsonl, check_set, items
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask, loading
 
-TOOL = 'tools/dataset_converters/refer2jsonl.py'
 ITEM = r'(ref_id|ann_id|image_id|sent_id|line|entry|image|annotations?) "?\d'
 CURE = 'expected|correct|set |give|load|write|leave|remove|make|save|multiply'
 # What is wrong with them lies in no item.
@@ -94,14 +92,10 @@ def check(odd, path):
 
 def convert_and_check(path):
     """Write JSON lines; return the verdict of their checker."""
-    root = Path(__file__).parents[2]
-    spec = importlib.util.spec_from_file_location('tool', root / TOOL)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     out = path.with_name('converted.jsonl')
     args = [str(path.parent), str(out), '--dataset', path.name]
     try:
-        tool.main([*args, '--split-by', 'me'])
+        refer2jsonl.main([*args, '--split-by', 'me'])
     except (ValueError, FileNotFoundError, pickle.UnpicklingError):
         return BROKEN
     rows = [json.loads(line) for line in out.read_text().splitlines()]

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import pickle
-import runpy
 import sys
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from mmdit.cli import synthref as command
 from mmdit.datasets import synthref
 from mmdit.datasets.synthref import scene
 
-TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/synthref.py'
 ARGUMENTS = dict(train=80, val=40, size=64, seed=5)
 
 # -- Fixtures. ---------------------------------------------------------------
@@ -290,8 +289,8 @@ def test_an_interrupted_run_leaves_what_was_there(tmp_path, existing):
 
 
 def run_tool(monkeypatch, *arguments: object) -> None:
-    monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, arguments)])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    monkeypatch.setattr(sys, 'argv', ['synthref', *map(str, arguments)])
+    command.main()
 
 
 def test_the_tool_says_what_it_wrote_or_that_it_is_there(

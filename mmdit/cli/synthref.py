@@ -1,4 +1,4 @@
-"""Draw the SynthRef data set: scenes of shapes in RefCOCO's formats."""
+"""``mmdit synthref``: draw scenes of shapes in RefCOCO's formats."""
 
 import argparse
 
@@ -10,7 +10,8 @@ from mmdit.datasets.synthref import LEVELS, write_synthref
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__ + ' See docs/synthref.md.',
+        description='Draw the SynthRef data set: scenes of shapes in '
+        "RefCOCO's formats. See docs/synthref.md.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument('out', help='folder to make, e.g. data/synthref')
@@ -72,5 +73,4 @@ def main() -> None:
         print(f'  {split}: {numbers}')
 
 
-if __name__ == '__main__':
-    main()
+__all__ = ['main']

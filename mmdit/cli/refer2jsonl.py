@@ -1,7 +1,7 @@
 """Write a split of RefCOCO or its relatives as JSON lines.
 
-``python tools/dataset_converters/refer2jsonl.py data/refer val.jsonl --split
-val`` writes a row per sentence (docs/own_data.md); images stay where they are.
+``mmdit refer2jsonl data/refer val.jsonl --split val`` writes a row for each
+sentence (docs/own_data.md); images stay where they are.
 """
 
 import argparse
@@ -61,5 +61,4 @@ def to_row(item: dict, folder: Path) -> dict:
     return row
 
 
-if __name__ == '__main__':
-    main()
+__all__ = ['main']

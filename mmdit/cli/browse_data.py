@@ -1,4 +1,4 @@
-"""Show a data set after its transforms: ``browse_dataset.py CONFIG``.
+"""``mmdit browse-data CONFIG``: show a data set after its transforms.
 
 Each item is drawn as the model receives it, with its expression, and its
 sampled points where the pipeline has some. The pictures, and a sheet of all of
@@ -32,7 +32,7 @@ SHEET_WIDTH = 1600
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0],
+        description='Show a data set after its transforms.',
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument('config', help='path or name of a config')
@@ -130,8 +130,9 @@ def build_dataset(args: argparse.Namespace) -> BaseDataset:
     return DATASETS.build(cfg[f'{args.mode}_dataloader'].dataset)
 
 
-def browse(args: argparse.Namespace) -> None:
+def main() -> None:
     """Draw the items, and write pictures and sheet."""
+    args = parse_args()
     dataset = build_dataset(args)
     set_random_seed(args.seed)
     number = min(args.number, len(dataset))
@@ -156,14 +157,4 @@ def browse(args: argparse.Namespace) -> None:
     print(f'{number} of {len(dataset)} items: {sheet}')
 
 
-def main() -> None:
-    """Draw the items; stop with a reason where that is impossible."""
-    args = parse_args()
-    try:
-        browse(args)
-    except (OSError, ValueError) as error:
-        raise SystemExit(f'cannot show the data set: {error}') from None
-
-
-if __name__ == '__main__':
-    main()
+__all__ = ['main']
