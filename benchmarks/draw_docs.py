@@ -133,7 +133,7 @@ class Pictures:
 
     def synthref_one_scene(self) -> np.ndarray:
         """One scene with all that is said of it."""
-        scene, described = draw_example(0, 'val', 5)
+        scene, described = draw_example(0, 'val', 50)
         drawn = [
             draw_object(scene, number, [words for _, words in said])
             for number, said in enumerate(described)
