@@ -4,10 +4,9 @@ Run it where ``tools/quickstart.sh`` has left its model, from a clean checkout:
 ``docs/images/README.md`` then names the commit. Pictures of the page and of
 the report need Chromium and playwright.
 
-Plots of measurements are not drawn here, but by what measures:
-``tools/analysis_tools/benchmark.py`` (performance.png, memory.png),
-``compare_variants.py`` beside it (variants.png) and ``plot_soak.py``
-(soak_*.png); their pages name command and commit.
+Plots of measurements are not drawn here, but by what measures: ``speed.py``
+(performance.png, memory.png), ``compare_variants.py`` (variants.png) and
+``plot_soak.py`` (soak_*.png); their pages name command and commit.
 """
 
 import argparse
