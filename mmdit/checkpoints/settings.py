@@ -60,7 +60,7 @@ _NOT_PLAIN = object()
 
 
 def describe_settings(
-    model: nn.Module, steps: Iterable[object] = ()
+    model: nn.Module, steps: Iterable[object] = (), place: str = 'model'
 ) -> dict[str, Any]:
     """Return a model's settings by their keys in its config.
 
@@ -68,9 +68,10 @@ def describe_settings(
         model: The model. Parts of it that depend on more than arguments add
             ``extra_settings()``.
         steps: Transforms of the test pipeline that change images.
+        place: Key of the model in its config.
     """
     found: dict[str, Any] = {}
-    _describe(model, 'model', found)
+    _describe(model, place, found)
     pipeline = []
     for step in steps:
         arguments: dict[str, Any] = {}

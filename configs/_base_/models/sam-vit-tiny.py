@@ -29,6 +29,7 @@ model = dict(
         arch=dict(embed_dims=128, depth=4, num_heads=4),
         patch_size=8,
         pretrain_size=64,
+        attention='all',
         window_size=0,
         mlp_ratio=2,
         out_channels=64,

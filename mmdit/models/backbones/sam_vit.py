@@ -6,8 +6,10 @@ its weights load by prefix; what is added lives under ``text_injector``.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -17,6 +19,7 @@ from mmdit.models.layers import (
     Block,
     LayerNorm2d,
     TableCache,
+    fit_tables,
     resize_position,
     sine_cosine_table,
 )
@@ -70,10 +73,12 @@ class SAMViT(BaseModule):
             used, ``global_blocks`` (indices of the blocks without windows).
         patch_size: Side of a patch in pixels.
         pretrain_size: Side in pixels of the images that the position tables
-            belong to; they are resized to any other input.
+            belong to; they are resized to any other input. Tables of other
+            sizes are resized when weights are loaded.
         attention: 'all' lets every block attend over the whole image, as the
             authors run it at 512 px; 'windowed' keeps SAM's windows, with
-            the text in every window.
+            the text in every window. None: 'all' with a ``text_injector``,
+            'windowed', which is SAM as published, without.
         attention_backend: How attention is computed; the numbers are the
             same. See :func:`mmdit.models.layers.attend`.
         window_size: Side of SAM's windows in tokens. It also sets the size
@@ -92,7 +97,8 @@ class SAMViT(BaseModule):
         frozen: Whether SAM's own parameters keep their values and stay in
             eval mode; the injector trains (the paper's rows marked *).
         with_cp: Recompute each block in the backward pass to save memory.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialisation config, for instance
+            ``dict(type='mmdit.SAMPretrained', checkpoint=...)``.
     """
 
     def __init__(
@@ -100,7 +106,7 @@ class SAMViT(BaseModule):
         arch: str | dict = 'base',
         patch_size: int = 16,
         pretrain_size: int = 1024,
-        attention: str = 'all',
+        attention: str | None = None,
         attention_backend: str = 'auto',
         window_size: int = 14,
         mlp_ratio: float = 4.0,
@@ -116,6 +122,8 @@ class SAMViT(BaseModule):
         super().__init__(init_cfg)
         arch = _resolve_arch(arch)
         embed_dims, depth = arch['embed_dims'], arch['depth']
+        if attention is None:
+            attention = 'all' if text_injector is not None else 'windowed'
         if attention not in ('all', 'windowed'):
             raise ValueError(
                 f"attention must be 'all' or 'windowed', got {attention!r}"
@@ -167,6 +175,7 @@ class SAMViT(BaseModule):
                     embed_dims=embed_dims, depth=depth, text_dims=text_dims
                 ),
             )
+        self.register_load_state_dict_pre_hook(_fit_positions)
 
     def train(self, mode: bool = True) -> 'SAMViT':
         """Keep a frozen encoder in eval mode, but not its injector."""
@@ -249,6 +258,22 @@ class SAMViT(BaseModule):
                 if self.text_injector is None
                 else 'SAMViT with a text_injector needs text, got None'
             )
+
+
+def _fit_positions(
+    model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: Any
+) -> None:
+    """Resize position tables before they are loaded, and say so.
+
+    Whoever demands equal shapes, as :class:`ReferringSegmentor` does, has
+    checked them before.
+    """
+    resized = fit_tables(state_dict, model, prefix)
+    if resized:
+        print_log(
+            f'resized positions to those of SAMViT: {"; ".join(resized)}',
+            logger='current',
+        )
 
 
 def _resolve_arch(arch: str | dict) -> dict:

@@ -6,6 +6,7 @@ from .block import Block
 from .norm import LayerNorm2d, StdLayerNorm
 from .position import (
     TableCache,
+    fit_tables,
     relative_table,
     resize_position,
     sine_cosine_table,
@@ -20,6 +21,7 @@ __all__ = [
     'StdLayerNorm',
     'TableCache',
     'attend',
+    'fit_tables',
     'merge_windows',
     'relative_table',
     'resize_position',

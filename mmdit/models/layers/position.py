@@ -3,6 +3,7 @@
 Shapes: G pre-training grid side, H x W image grid, C width, d head width.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,16 @@ def resize_position(table: Tensor, grid: tuple[int, int]) -> Tensor:
     return resized.permute(0, 2, 3, 1)
 
 
+def _resize_relative(table: Tensor, length: int) -> Tensor:
+    """Resize relative positions (2G-1, d) to (length, d), linear."""
+    if table.shape[0] == length:
+        return table
+    resized = F.interpolate(
+        table.t()[None], size=length, mode='linear', align_corners=False
+    )
+    return resized[0].t()
+
+
 def relative_table(table: Tensor, size: int) -> Tensor:
     """Spread relative positions (2G-1, d) over all pairs of one axis.
 
@@ -52,13 +63,48 @@ def relative_table(table: Tensor, size: int) -> Tensor:
     Returns:
         (size, size, d); entry [i, j] belongs to query i and key j.
     """
-    length = 2 * size - 1
-    if table.shape[0] != length:
-        table = F.interpolate(
-            table.t()[None], size=length, mode='linear', align_corners=False
-        )[0].t()
+    table = _resize_relative(table, 2 * size - 1)
     index = torch.arange(size, device=table.device)
     return table[index[:, None] - index[None, :] + size - 1]
+
+
+def fit_tables(
+    state_dict: dict[str, Tensor], model: nn.Module, prefix: str = ''
+) -> list[str]:
+    """Resize position tables of a state dict to those of a model, in place.
+
+    Absolute ones are resized as :func:`resize_position` does, relative ones
+    as :func:`relative_table`. Tables of other widths are left as they are.
+
+    Args:
+        state_dict: Weights to be loaded.
+        model: The encoder that they are for.
+        prefix: What stands before the model's names in ``state_dict``.
+
+    Returns:
+        What was resized, a phrase for each size.
+    """
+    said: Counter[str] = Counter()
+    for name, own in model.named_parameters():
+        table = state_dict.get(prefix + name)
+        kind = name.rpartition('.')[2]
+        if (
+            kind not in ('pos_embed', 'rel_pos_h', 'rel_pos_w')
+            or table is None
+            or table.shape == own.shape
+            or table.ndim != own.ndim
+            or table.shape[-1] != own.shape[-1]
+        ):
+            continue
+        if kind == 'pos_embed':
+            grid = own.shape[1], own.shape[2]
+            fitted = resize_position(table.float(), grid)
+        else:
+            fitted = _resize_relative(table.float(), own.shape[0])
+        state_dict[prefix + name] = fitted.to(table.dtype)
+        old, new = ('x'.join(map(str, t.shape[-3:-1])) for t in (table, own))
+        said[f'{kind} from {old} to {new}'] += 1
+    return [f'{what} ({count}x)' for what, count in said.items()]
 
 
 class TableCache:
