@@ -5,22 +5,77 @@ Each one is a child of MMEngine's registry of the same name. Asking for
 the registry names, so that no config needs ``custom_imports``.
 """
 
-from importlib.util import find_spec
+import logging
+from importlib import import_module
+from typing import Any
 
 from mmengine import registry as root
+from mmengine.logging import print_log
 from mmengine.registry import Registry
+
+# Rooms that could not be imported: several registries may share one.
+_FAILED: set[str] = set()
+
+
+class _LazyRegistry(Registry):
+    """A registry that imports its rooms one by one, as they are asked for.
+
+    So the backbone loads neither MMSegmentation nor what else only the rooms
+    behind its own need. A room that cannot be imported, because a package is
+    missing or broken, costs what it would register, and one warning.
+    """
+
+    def get(self, key: str) -> Any:
+        """Return what is registered as ``key``, or None."""
+        scope, name = self.split_scope_key(key)
+        if scope in (None, self.scope):
+            while name not in self._module_dict and self._locations:
+                self._import(self._locations.pop(0))
+            if name in self._module_dict:
+                return self._module_dict[name]
+        return super().get(key)
+
+    def import_from_location(self) -> None:
+        """Import all rooms that are left."""
+        while self._locations:
+            self._import(self._locations.pop(0))
+
+    def _import(self, room: str) -> None:
+        """Import a room; whatever prevents it is a warning."""
+        try:
+            import_module(room)
+        # Packages at odds with each other fail in any way.
+        except Exception as error:
+            if room in _FAILED:
+                return
+            _FAILED.add(room)
+            print_log(
+                f'{room} cannot be imported, so that nothing of it is '
+                f'registered: {type(error).__name__}: {error}',
+                logger='current',
+                level=logging.WARNING,
+            )
 
 
 def _child(parent: Registry, *locations: str) -> Registry:
     """Make the ``mmdit`` child of one of MMEngine's registries."""
-    return Registry(
+    return _LazyRegistry(
         parent.name, parent=parent, scope='mmdit', locations=list(locations)
     )
 
 
-# The backbone, the injectors and the text encoder can be borrowed by projects
-# that do not have MMSegmentation; the segmentor cannot.
-_NEED_MMSEG = ['mmdit.models.segmentors'] if find_spec('mmseg') else []
+def build_part(cfg: dict, default_args: dict | None = None) -> Any:
+    """Build a part of a model, whatever scope the config has.
+
+    A type without prefix is one of ``mmdit`` or MMEngine, if they have it,
+    else one of the scope.
+    """
+    kind = cfg['type']
+    unprefixed = isinstance(kind, str) and '.' not in kind
+    if unprefixed and '_scope_' not in cfg and MODELS.get(kind) is not None:
+        cfg = dict(cfg, _scope_='mmdit')
+    return MODELS.build(cfg, default_args=default_args)
+
 
 MODELS = _child(
     root.MODELS,
@@ -30,7 +85,7 @@ MODELS = _child(
     'mmdit.models.heads',
     'mmdit.models.data_preprocessor',
     'mmdit.engine.averaging',
-    *_NEED_MMSEG,
+    'mmdit.models.segmentors',
 )
 DATASETS = _child(root.DATASETS, 'mmdit.datasets')
 FUNCTIONS = _child(root.FUNCTIONS, 'mmdit.datasets')
@@ -51,7 +106,9 @@ LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
 LOOPS = _child(root.LOOPS)
 MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
 OPTIMIZERS = _child(root.OPTIMIZERS)
-OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS)
+OPTIM_WRAPPER_CONSTRUCTORS = _child(
+    root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmdit.engine.layer_decay'
+)
 RUNNERS = _child(root.RUNNERS)
 RUNNER_CONSTRUCTORS = _child(root.RUNNER_CONSTRUCTORS)
 TASK_UTILS = _child(root.TASK_UTILS)
@@ -80,4 +137,5 @@ __all__ = [
     'VISBACKENDS',
     'VISUALIZERS',
     'WEIGHT_INITIALIZERS',
+    'build_part',
 ]

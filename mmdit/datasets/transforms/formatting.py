@@ -54,9 +54,9 @@ class PackReferSegInputs(BaseTransform):
         Returns:
             ``inputs``: the image, (3, h, w) uint8; ``data_samples``: a
             ``SegDataSample`` with the expression among its metainfo and, where
-            a mask was loaded, ``gt_sem_seg`` (1, H, W) uint8; where prompts
-            were sampled, ``prompts`` with ``points`` (P, 2) and ``labels``
-            (P,).
+            a mask was loaded, ``gt_sem_seg`` (1, H, W) int64, as
+            MMSegmentation's losses take it; where prompts were sampled,
+            ``prompts`` with ``points`` (P, 2) and ``labels`` (P,).
         """
         missing = [key for key in self.meta_keys if key not in results]
         if missing:
@@ -69,7 +69,7 @@ class PackReferSegInputs(BaseTransform):
             metainfo={key: results[key] for key in (*self.meta_keys, *present)}
         )
         if 'gt_seg_map' in results:
-            mask = np.ascontiguousarray(results['gt_seg_map'], np.uint8)
+            mask = np.ascontiguousarray(results['gt_seg_map'], np.int64)
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(mask)[None])
         if 'prompt_points' in results:
             sample.prompts = InstanceData(

@@ -23,7 +23,7 @@ from mmdit.models.layers import (
     resize_position,
     sine_cosine_table,
 )
-from mmdit.registry import MODELS
+from mmdit.registry import MODELS, build_part
 
 ARCHS: dict[str, dict] = {
     'base': dict(
@@ -36,6 +36,9 @@ ARCHS: dict[str, dict] = {
         embed_dims=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31)
     ),
 }
+
+
+NECK_CHANNELS = 256
 
 
 class PatchEmbed(nn.Module):
@@ -86,16 +89,21 @@ class SAMViT(BaseModule):
             matters for ``attention='all'`` too. 0: no such blocks.
         mlp_ratio: Hidden width of the MLPs over C.
         in_channels: Channels of the input image.
-        out_channels: Channels after SAM's neck; 0 leaves the neck out.
+        out_channels: Channels after SAM's neck, which follows the last block
+            only: the maps of other blocks have C channels. 0 leaves the neck
+            out. None: 256 where the last block alone is returned, else 0, so
+            that all maps have C channels.
         out_indices: Blocks whose output is returned, in ascending order;
-            negative ones count from the last. The neck follows the last
-            block only, the outputs of others have C channels.
+            negative ones count from the last. All maps have one size, the
+            image's over the patch's. What no map depends on does not train.
         text_injector: Config of a :class:`TextInjector`, or None for plain
             SAM. The backbone fills in ``embed_dims``, ``depth`` and
             ``text_dims``.
         text_dims: Width D of the text. Filled in by the segmentor.
         frozen: Whether SAM's own parameters keep their values and stay in
             eval mode; the injector trains (the paper's rows marked *).
+        frozen_stages: The same for the patches' embedding and so many of the
+            first blocks. -1 freezes nothing.
         with_cp: Recompute each block in the backward pass to save memory.
         init_cfg: MMEngine's initialisation config, for instance
             ``dict(type='mmdit.SAMPretrained', checkpoint=...)``.
@@ -111,11 +119,12 @@ class SAMViT(BaseModule):
         window_size: int = 14,
         mlp_ratio: float = 4.0,
         in_channels: int = 3,
-        out_channels: int = 256,
+        out_channels: int | None = None,
         out_indices: Sequence[int] = (-1,),
         text_injector: dict | None = None,
         text_dims: int = 768,
         frozen: bool = False,
+        frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -154,6 +163,10 @@ class SAMViT(BaseModule):
                 )
             )
         self.neck: nn.Module | None = None
+        if out_channels is None:
+            out_channels = (
+                NECK_CHANNELS if self.out_indices[0] + 1 == depth else 0
+            )
         if out_channels and depth - 1 in self.out_indices:
             self.neck = nn.Sequential(
                 nn.Conv2d(embed_dims, out_channels, 1, bias=False),
@@ -163,13 +176,18 @@ class SAMViT(BaseModule):
                 ),
                 LayerNorm2d(out_channels),
             )
+        if not -1 <= frozen_stages <= depth:
+            raise ValueError(
+                f'frozen_stages must lie within -1 and the {depth} blocks, '
+                f'got {frozen_stages}'
+            )
         self.frozen = frozen
-        if frozen:
-            self.requires_grad_(False)
+        self.frozen_stages = frozen_stages
+        self._freeze()
         self.text_injector: TextInjector | None = None
         if text_injector is not None:
             _check_injector(text_injector)
-            self.text_injector = MODELS.build(
+            self.text_injector = build_part(
                 text_injector,
                 default_args=dict(
                     embed_dims=embed_dims, depth=depth, text_dims=text_dims
@@ -177,10 +195,48 @@ class SAMViT(BaseModule):
             )
         self.register_load_state_dict_pre_hook(_fit_positions)
 
+    def _freeze(self) -> None:
+        """Let nothing train that is frozen, or that no map depends on."""
+        if self.frozen:
+            self.requires_grad_(False)
+        elif self.frozen_stages >= 0:
+            self.pos_embed.requires_grad_(False)
+            self._frozen_parts().requires_grad_(False)
+        self.blocks[self.out_indices[-1] + 1 :].requires_grad_(False)
+
+    def _frozen_parts(self) -> nn.ModuleList:
+        """Return the parts that ``frozen_stages`` freezes."""
+        if self.frozen_stages < 0:
+            return nn.ModuleList()
+        return nn.ModuleList(
+            [self.patch_embed, *self.blocks[: self.frozen_stages]]
+        )
+
+    def get_layer_depth(
+        self, param_name: str, prefix: str = ''
+    ) -> tuple[int, int]:
+        """Return the depth of a parameter and the number of depths.
+
+        As MMPreTrain defines it, for learning rates that decay by layer: 0
+        for patches and positions, i + 1 for block i, and the last for all
+        that follows the blocks, starts anew (injector) or is not below
+        ``prefix``.
+        """
+        depths = len(self.blocks) + 2
+        if not param_name.startswith(prefix):
+            return depths - 1, depths
+        name = param_name.removeprefix(prefix)
+        if name.startswith(('pos_embed', 'patch_embed.')):
+            return 0, depths
+        if name.startswith('blocks.'):
+            return int(name.split('.')[1]) + 1, depths
+        return depths - 1, depths
+
     def train(self, mode: bool = True) -> 'SAMViT':
-        """Keep a frozen encoder in eval mode, but not its injector."""
+        """Keep what is frozen in eval mode, but not the injector."""
         self._positions.clear()
         super().train(mode and not self.frozen)
+        self._frozen_parts().eval()
         if self.text_injector is not None:
             self.text_injector.train(mode)
         self.training = mode
@@ -195,8 +251,9 @@ class SAMViT(BaseModule):
         """Encode images, guided by text where there is an injector.
 
         Args:
-            x: (B, 3, h, w) images; h and w are multiples of the patch. A
-                single one, (1, 3, h, w), may serve B texts.
+            x: (B, 3, h, w) images. Right and below they are padded by 0 to
+                multiples of the patch. A single one, (1, 3, h, w), may serve
+                B texts.
             text: (B, L, D) text tokens. Needed by the injector, and refused
                 without one.
             text_mask: (B, L) bool, False at tokens not to be attended; None
@@ -205,8 +262,8 @@ class SAMViT(BaseModule):
         Returns:
             One map (B, channels, H, W) per entry of ``out_indices``.
         """
-        self._check_input(x, text)
-        image = self.patch_embed(x)
+        self._check_text(text)
+        image = self.patch_embed(_pad_to_patches(x, self.patch_size))
         image = image + self._positions.get(
             resize_position, self.pos_embed, image.shape[1:3]
         )
@@ -242,15 +299,8 @@ class SAMViT(BaseModule):
                 break
         return tuple(outs)
 
-    def _check_input(self, x: Tensor, text: Tensor | None) -> None:
-        """Refuse sizes and text that this encoder cannot take."""
-        height, width = x.shape[-2:]
-        if height % self.patch_size or width % self.patch_size:
-            raise ValueError(
-                f'expected an image whose sides are multiples of the patch '
-                f'({self.patch_size} px), got {height} x {width}; set size '
-                'of the data preprocessor accordingly'
-            )
+    def _check_text(self, text: Tensor | None) -> None:
+        """Refuse text without an injector, and an injector without text."""
         if (text is None) != (self.text_injector is None):
             raise ValueError(
                 'text given to a SAMViT without text_injector; configure one '
@@ -258,6 +308,12 @@ class SAMViT(BaseModule):
                 if self.text_injector is None
                 else 'SAMViT with a text_injector needs text, got None'
             )
+
+
+def _pad_to_patches(x: Tensor, side: int) -> Tensor:
+    """Pad (B, 3, h, w) right and below to multiples of a patch's side."""
+    bottom, right = -x.shape[2] % side, -x.shape[3] % side
+    return F.pad(x, (0, right, 0, bottom)) if right or bottom else x
 
 
 def _fit_positions(
@@ -304,6 +360,9 @@ def _check_injector(cfg: dict) -> None:
     """Refuse an unknown injector, naming the known ones."""
     if isinstance(cfg['type'], type) or MODELS.get(cfg['type']) is not None:
         return
+    with MODELS.switch_scope_and_registry(None) as current:
+        if current.get(cfg['type']) is not None:
+            return
     known = [
         name
         for name, cls in sorted(MODELS.module_dict.items())

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmdit.checkpoints.strict import adapt_state_dict, check_state_dict
-from mmdit.registry import MODELS
+from mmdit.registry import MODELS, build_part
 
 from .clicks import click_on_error
 from .features import FeatureCache
@@ -61,7 +61,7 @@ class ReferringSegmentor(BaseSegmentor):
         self.text_encoder: nn.Module | None = None
         text_dims: dict = dict(text_dims=None)
         if text_encoder is not None:
-            self.text_encoder = MODELS.build(text_encoder)
+            self.text_encoder = build_part(text_encoder)
             text_dims = dict(text_dims=self.text_encoder.embed_dims)
         has_injector = backbone.get('text_injector') is not None
         if has_injector and text_encoder is None:
@@ -69,7 +69,7 @@ class ReferringSegmentor(BaseSegmentor):
                 'a text_injector needs a text_encoder, got None; configure '
                 'one or set text_injector=None'
             )
-        self.backbone = MODELS.build(
+        self.backbone = build_part(
             backbone, default_args=text_dims if has_injector else None
         )
         self.corrections = corrections
@@ -79,7 +79,7 @@ class ReferringSegmentor(BaseSegmentor):
         if corrections:
             _check_corrections(corrections, decode_head)
             text_dims['train_masks'] = True
-        self.decode_head = MODELS.build(decode_head, default_args=text_dims)
+        self.decode_head = build_part(decode_head, default_args=text_dims)
         self.align_corners = self.decode_head.align_corners
         self.train_points = getattr(self.decode_head, 'train_points', False)
         # Keys of SAM or of the authors are renamed. MMEngine only warns about
@@ -95,6 +95,7 @@ class ReferringSegmentor(BaseSegmentor):
         text_mask: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Encode (B, 3, h, w) images, guided by (B, L, D) text."""
+        _check_sides(inputs, self.backbone)
         if getattr(self.backbone, 'text_injector', None) is None:
             return self.backbone(inputs)
         return self.backbone(inputs, text, text_mask)
@@ -298,6 +299,21 @@ def _check_corrections(corrections: int, decode_head: dict) -> None:
             f'corrections={corrections} gives points to a head that does not '
             'train with them: set train_points=True of decode_head, with '
             'SamplePrompts in the pipeline'
+        )
+
+
+def _check_sides(inputs: Tensor, backbone: nn.Module) -> None:
+    """Refuse sides at which masks would not lie on the image.
+
+    An encoder pads to whole patches; nobody here takes that off again.
+    """
+    side = getattr(backbone, 'patch_size', 1)
+    height, width = inputs.shape[-2:]
+    if isinstance(side, int) and (height % side or width % side):
+        raise ValueError(
+            f'expected an image whose sides are multiples of the patch '
+            f'({side} px), got {height} x {width}; set size of the data '
+            'preprocessor accordingly'
         )
 
 

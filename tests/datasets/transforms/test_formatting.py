@@ -62,7 +62,7 @@ def test_image_and_mask_become_tensors():
     assert packed['inputs'].is_contiguous()
     assert torch.equal(packed['inputs'], expected)
     mask = packed['data_samples'].gt_sem_seg.data
-    assert mask.dtype == torch.uint8
+    assert mask.dtype == torch.int64
     assert torch.equal(mask[0], torch.from_numpy(source['gt_seg_map']))
 
 

@@ -164,6 +164,15 @@ def test_any_mm_backbone_serves_without_text(tiny_segmentor):
     assert run(model, make_data(), 'loss', True)['loss_mask'] > 0
 
 
+def test_sides_of_no_whole_patches_are_named(tiny_segmentor):
+    """Padding inside the encoder would shift masks."""
+    tiny_segmentor['text_encoder'] = None
+    tiny_segmentor['backbone'].pop('text_injector')
+    model = MODELS.build(tiny_segmentor)
+    with pytest.raises(ValueError, match='multiples of the patch'):
+        model.extract_feat(torch.zeros(1, 3, 32, 30))
+
+
 def test_missing_expressions_are_named(tiny_segmentor):
     model = MODELS.build(tiny_segmentor)
     with pytest.raises(ValueError, match='PackReferSegInputs'):
