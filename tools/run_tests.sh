@@ -19,6 +19,23 @@ prepare_environment '[1/5]'
 cd -- "$MMDIT_ROOT"
 export HF_HUB_OFFLINE=1 # no test may need a hub
 
+# Projects that borrow the backbone in tests/neighbours, apart from the
+# environment.
+install_neighbours() {
+    local list=$MMDIT_ROOT/tests/neighbours/requirements.txt
+    local folder=$ENV_DIR/neighbours
+    if cmp -s "$list" "$folder/requirements.txt"; then
+        return 0
+    fi
+    rm -rf -- "$folder" "$folder.part"
+    _pip install --quiet --no-deps --target "$folder.part" -r "$list" &&
+        cp -- "$list" "$folder.part/requirements.txt" &&
+        mv -- "$folder.part" "$folder"
+}
+
+install_neighbours ||
+    say '      MMDetection and MMPreTrain cannot be had: their tests are skipped'
+
 summary=() failed=''
 
 # Run a check named $1 under the header $2; the rest is its command.

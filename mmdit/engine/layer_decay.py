@@ -32,6 +32,11 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f'{type(self).__name__} needs paramwise_cfg=dict('
                 f'layer_decay_rate=...) within (0, 1], got {rate!r}'
             )
+        if self.base_lr is None:
+            raise ValueError(
+                f'{type(self).__name__} needs lr of the optimizer, which '
+                'decays by layer'
+            )
         self.decay_rate = rate
 
     def add_params(
@@ -45,6 +50,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().add_params(params, module, prefix, **kwargs)
         if prefix:
             return  # a part of a model; the model follows
+        assert self.base_lr is not None
         factors = self._factors(module)
         for group in params:
             factor = factors.get(id(group['params'][0]), 1.0)
@@ -52,7 +58,9 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def _factors(self, model: nn.Module) -> dict[int, float]:
         """Return the factors of encoders' parameters by identity."""
-        parts = [m for m in model.modules() if hasattr(m, 'get_layer_depth')]
+        parts: list[Any] = [
+            m for m in model.modules() if hasattr(m, 'get_layer_depth')
+        ]
         # A whole classifier of MMPreTrain has the method of its backbone.
         encoders = [part for part in parts if part is not model] or parts
         if not encoders:
