@@ -50,11 +50,11 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         super().add_params(params, module, prefix, **kwargs)
         if prefix:
             return  # a part of a model; the model follows
-        assert self.base_lr is not None
+        base: Any = self.base_lr
         factors = self._factors(module)
         for group in params:
             factor = factors.get(id(group['params'][0]), 1.0)
-            group['lr'] = group.get('lr', self.base_lr) * factor
+            group['lr'] = group.get('lr', base) * factor
 
     def _factors(self, model: nn.Module) -> dict[int, float]:
         """Return the factors of encoders' parameters by identity."""
