@@ -7,6 +7,7 @@ the registry names, so that no config needs ``custom_imports``.
 
 import logging
 from importlib import import_module
+from traceback import extract_tb
 from typing import Any
 
 from mmengine import registry as root
@@ -49,9 +50,11 @@ class _LazyRegistry(Registry):
             if room in _FAILED:
                 return
             _FAILED.add(room)
+            files = [f.filename for f in extract_tb(error.__traceback__)]
+            where = [name for name in files if not name.startswith('<')][-1]
             print_log(
                 f'{room} cannot be imported, so that nothing of it is '
-                f'registered: {type(error).__name__}: {error}',
+                f'registered: {type(error).__name__}: {error} ({where})',
                 logger='current',
                 level=logging.WARNING,
             )

@@ -5,9 +5,19 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmseg.apis import MMSegInferencer, inference_model, init_model
 
 from mmdit.registry import DATASETS
+
+PIPELINE = [dict(type='LoadImageFromFile'), dict(type='PackSegInputs')]
+
+
+@pytest.fixture(autouse=True)
+def scopes(monkeypatch):
+    """Let no scope outlive its test: MMSegmentation sets one for good."""
+    known = DefaultScope._instance_dict.copy()
+    monkeypatch.setattr(DefaultScope, '_instance_dict', known)
 
 
 @pytest.fixture(scope='module')
@@ -39,11 +49,11 @@ def config():
                 ),
                 test_cfg=dict(mode='whole'),
             ),
-            test_dataloader=dict(dataset=dict(type='CityscapesDataset')),
-            test_pipeline=[
-                dict(type='LoadImageFromFile'),
-                dict(type='PackSegInputs'),
-            ],
+            test_dataloader=dict(
+                dataset=dict(type='CityscapesDataset', pipeline=PIPELINE)
+            ),
+            test_pipeline=PIPELINE,
+            visualizer=dict(type='SegLocalVisualizer', name='borrowed'),
         )
     )
 
@@ -51,7 +61,8 @@ def config():
 @pytest.fixture(scope='module')
 def checkpoint(config, tmp_path_factory):
     torch.manual_seed(0)
-    model = mmseg.registry.MODELS.build(config.model)
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = mmseg.registry.MODELS.build(config.model)
     path = tmp_path_factory.mktemp('weights') / 'trained.pth'
     meta = dict(dataset_meta=dict(classes=['a'] * 19, palette=[[0] * 3] * 19))
     torch.save(dict(state_dict=model.state_dict(), meta=meta), path)
@@ -77,16 +88,15 @@ def test_init_model_and_the_inferencer_agree(config, checkpoint):
 
 
 def test_masks_of_an_expression_are_what_their_losses_take(tiny_refer):
-
     dataset = DATASETS.build(
         dict(
-            type='RefCOCODataset',
+            type='mmdit.RefCOCODataset',
             data_root=str(tiny_refer),
             split='train',
             pipeline=[
-                dict(type='LoadReferImage'),
-                dict(type='LoadReferMask'),
-                dict(type='PackReferSegInputs'),
+                dict(type='mmdit.LoadReferImage'),
+                dict(type='mmdit.LoadReferMask'),
+                dict(type='mmdit.PackReferSegInputs'),
             ],
         )
     )
