@@ -1,6 +1,8 @@
 """Signals in the processes that load data."""
 
+import os
 import signal
+from threading import Thread
 
 #: Seconds that a worker goes on after SIGTERM.
 GRACE = 60
@@ -16,9 +18,20 @@ def outlive_signals() -> None:
     for name in ('SIGINT', 'SIGUSR1'):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if hasattr(signal, 'alarm'):
-        # Not for ever: PyTorch ends workers that hang in the same way.
-        signal.signal(signal.SIGTERM, lambda *_: signal.alarm(GRACE))
+    # Elsewhere (macOS) PyTorch's own handler ends the worker.
+    if hasattr(signal, 'sigwaitinfo'):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_wait_for_its_end, name='signals', daemon=True).start()
+
+
+def _wait_for_its_end() -> None:
+    """End with the process that is served, or some time after others say so.
+
+    At its own end a process sends SIGTERM to its workers and waits for them.
+    """
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        signal.alarm(GRACE)  # not for ever
+    os._exit(0)
 
 
 __all__ = ['outlive_signals']
