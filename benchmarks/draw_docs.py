@@ -197,12 +197,13 @@ class Pictures:
             with open_tab(800, 900) as tab:
                 tab.goto(path.as_uri())
                 tab.wait_for_selector('.case img')
-                second = tab.get_by_text('By words of the expression').first
+                words = 'By words of the expression'
+                second = tab.locator('h2', has_text=words).first
                 top = round(second.bounding_box()['y']) - 20
                 shot = Path(folder, 'page.png')
                 tab.screenshot(path=shot, full_page=True)
             page = read_picture(shot)
-        parts = page[:850], page[top : top + 850]
+        parts = page[:1150], page[top : top + 1150]
         return np.concatenate(parts, axis=1)
 
     def web(self) -> np.ndarray:
