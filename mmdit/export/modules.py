@@ -4,15 +4,11 @@ Shapes: B expressions, each with its image, L text tokens, D text width, h x w
 padded input, M masks.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
-
-from mmdit.models.layers import JointAttention
 
 # Large enough for anyone; exporters want a number.
 MAX_BATCH = 4096
@@ -166,28 +162,6 @@ def make_parts(segmentor: nn.Module) -> tuple[TextPart, MaskPart]:
     return TextPart(segmentor), MaskPart(segmentor)
 
 
-@contextmanager
-def attention_backend(model: nn.Module, name: str) -> Iterator[None]:
-    """Let a model attend in a certain way for a while.
-
-    'chunked', the choice on a CPU, is a loop that exporters cannot follow;
-    'reference' and 'folded' give the same numbers.
-
-    Args:
-        model: Any module.
-        name: A key of ``BACKENDS``.
-    """
-    layers = [m for m in model.modules() if isinstance(m, JointAttention)]
-    before = [layer.backend for layer in layers]
-    for layer in layers:
-        layer.backend = name
-    try:
-        yield
-    finally:
-        for layer, own in zip(layers, before, strict=True):
-            layer.backend = own
-
-
 def _some_real(batch: int, length: int) -> Tensor:
     """Return (B, L) bool with a random number of real tokens, at least 1."""
     lengths = torch.randint(1, length + 1, (batch, 1))
@@ -198,6 +172,5 @@ __all__ = [
     'MaskPart',
     'Part',
     'TextPart',
-    'attention_backend',
     'make_parts',
 ]

@@ -5,7 +5,9 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
-from .modules import Part, attention_backend
+from mmdit.models.layers import attention_backend
+
+from .modules import Part
 
 # Numbers of 2 or more: PyTorch takes 0 and 1 for sizes that never vary.
 BATCH = 2

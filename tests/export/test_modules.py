@@ -6,7 +6,7 @@ from exported_models import build_model
 from mmseg.structures import SegDataSample
 
 from mmdit.export.check import largest_differences, open_file
-from mmdit.export.modules import MaskPart, attention_backend, make_parts
+from mmdit.export.modules import MaskPart, make_parts
 from mmdit.export.onnx import save_onnx
 from mmdit.export.program import save_program, trace
 
@@ -89,14 +89,6 @@ def test_the_part_is_what_the_segmentor_computes(
         logits, scores = mask_part(image, text_part(ids, real.long()))
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
     assert logits.shape[1] == scores.shape[1] == (3 if multimask else 1)
-
-
-def test_the_backend_is_given_back(tiny_segmentor):
-    tiny_segmentor['backbone']['attention_backend'] = 'reference'
-    model = build_model(tiny_segmentor)
-    with attention_backend(model, 'folded'):
-        assert model.backbone.blocks[0].attn.backend == 'folded'
-    assert model.backbone.blocks[0].attn.backend == 'reference'
 
 
 @pytest.mark.slow

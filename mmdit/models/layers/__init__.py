@@ -1,6 +1,6 @@
 """Plain torch layers of the text-guided encoder."""
 
-from .attention import JointAttention, attend
+from .attention import JointAttention, attend, attention_backend
 from .backends import BACKENDS
 from .block import Block
 from .norm import LayerNorm2d, StdLayerNorm
@@ -21,6 +21,7 @@ __all__ = [
     'StdLayerNorm',
     'TableCache',
     'attend',
+    'attention_backend',
     'fit_tables',
     'merge_windows',
     'relative_table',

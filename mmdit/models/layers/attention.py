@@ -4,6 +4,9 @@ Shapes: B batch, L text tokens, H x W image grid (N = H*W), C width, n heads,
 d head width. Text stands before the image in every sequence.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -150,3 +153,25 @@ class JointAttention(nn.Module):
             get(relative_table, self.rel_pos_h, height),
             get(relative_table, self.rel_pos_w, width),
         )
+
+
+@contextmanager
+def attention_backend(model: nn.Module, name: str) -> Iterator[None]:
+    """Let a model attend in a certain way for a while.
+
+    All give the same numbers. 'chunked', the choice on a CPU, is a loop that
+    neither exporters nor tensors without data can follow.
+
+    Args:
+        model: Any module.
+        name: A key of ``BACKENDS``.
+    """
+    layers = [m for m in model.modules() if isinstance(m, JointAttention)]
+    before = [layer.backend for layer in layers]
+    for layer in layers:
+        layer.backend = name
+    try:
+        yield
+    finally:
+        for layer, own in zip(layers, before, strict=True):
+            layer.backend = own
