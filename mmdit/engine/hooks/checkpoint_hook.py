@@ -206,7 +206,8 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.message_hub.update_info(
             'validated', runner.epoch if by_epoch else runner.iter
         )
-        super().after_val_epoch(runner, metrics)
+        with without_lines(runner.logger, 'FileClient'):
+            super().after_val_epoch(runner, metrics)
         self._remove_waiting()
 
     def save_now(self, runner: Runner) -> str:
@@ -269,17 +270,18 @@ class AtomicCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
+        with without_lines(runner.logger, 'FileClient'):
+            runner.save_checkpoint(
+                self.out_dir,
+                name,
+                self.file_client_args,
+                save_optimizer=self.save_optimizer,
+                save_param_scheduler=self.save_param_scheduler,
+                meta=meta,
+                by_epoch=self.by_epoch,
+                backend_args=self.backend_args,
+                **self.args,
+            )
         if self.max_keep_ckpts > 0:
             runner.message_hub.update_info(
                 'keep_ckpt_ids', list(self.keep_ckpt_ids)
