@@ -65,7 +65,7 @@ def training_data(dataset):
         return 'your own'
     if 'synthref' in dataset.data_root:
         return 'SynthRef'
-    return SETS[dataset.dataset]
+    return SETS[dataset.name]
 
 
 def test_models_are_what_their_configs_say():

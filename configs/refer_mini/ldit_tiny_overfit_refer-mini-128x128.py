@@ -13,7 +13,7 @@ dataset = dict(
     _delete_=True,
     type='RefCOCODataset',
     data_root=data_root,
-    dataset='refcoco',
+    name='refcoco',
     split_by='unc',
     split='val',
 )

@@ -38,7 +38,7 @@ class GRefCOCODataset(RefCOCODataset):
     def __init__(
         self,
         *,
-        dataset: str = 'grefcoco',
+        name: str = 'grefcoco',
         count_crowds: bool = False,
         shuffle_expressions: bool = False,
         **kwargs: Any,
@@ -51,7 +51,7 @@ class GRefCOCODataset(RefCOCODataset):
                 'False, or use RefCOCODataset'
             )
         self.count_crowds = count_crowds
-        super().__init__(dataset=dataset, **kwargs)
+        super().__init__(name=name, **kwargs)
 
     def _target(self, ref: Ref) -> dict:
         """Return all that the ref refers to, which may be nothing."""

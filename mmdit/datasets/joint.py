@@ -10,18 +10,23 @@ from mmdit.registry import DATASETS
 
 from .reading.refs import find_refs, load_refs
 from .reading.values import Id
-from .refcoco import RefCOCODataset, ReferDataset, check_choice
+from .refcoco import (
+    RefCOCODataset,
+    ReferDataset,
+    check_choice,
+    rename_key,
+)
 
 _IMAGES = 'images/train2014'
 # Data sets whose image_id is COCO's, the same in all of them.
 _ON_COCO = tuple(
     name for name, folder in RefCOCODataset.IMAGES.items() if folder == _IMAGES
 )
-_MEMBER_KEYS = ('dataset', 'split_by', 'skip_sent_ids')
+_MEMBER_KEYS = ('name', 'split_by', 'skip_sent_ids')
 _THE_THREE = (
-    dict(dataset='refcoco', split_by='unc'),
-    dict(dataset='refcoco+', split_by='unc'),
-    dict(dataset='refcocog', split_by='umd'),
+    dict(name='refcoco', split_by='unc'),
+    dict(name='refcoco+', split_by='unc'),
+    dict(name='refcocog', split_by='umd'),
 )
 
 
@@ -38,7 +43,7 @@ class JointRefCOCODataset(ReferDataset):
     within a member, ``sample_idx`` is unique.
 
     Args:
-        members: The data sets, each ``dict(dataset=..., split_by=...)`` and
+        members: The data sets, each ``dict(name=..., split_by=...)`` and
             perhaps ``skip_sent_ids``; by default RefCOCO and RefCOCO+ (unc)
             and RefCOCOg (umd).
         split: The split of all members.
@@ -69,7 +74,7 @@ class JointRefCOCODataset(ReferDataset):
             )
         if not members:
             raise ValueError(
-                'members is empty; set it to a list of dict(dataset=..., '
+                'members is empty; set it to a list of dict(name=..., '
                 'split_by=...)'
             )
         self.remove_leaks = remove_leaks
@@ -97,7 +102,7 @@ class JointRefCOCODataset(ReferDataset):
             if self.remove_leaks:
                 removed = [r for r in records if r['image_id'] in held_out]
                 _log_removed(member, removed, kept)
-            source = dict(dataset=member.dataset, split_by=member.split_by)
+            source = dict(dataset=member.name, split_by=member.split_by)
             joined += [dict(record, **source) for record in kept]
         if not joined:
             raise ValueError(
@@ -109,7 +114,7 @@ class JointRefCOCODataset(ReferDataset):
 
     def _held_out_images(self) -> set[Id]:
         """Return the images of every split but train of every member."""
-        folders = [Path(self.data_root) / m.dataset for m in self.members]
+        folders = [Path(self.data_root) / m.name for m in self.members]
         return {
             ref.image_id
             for folder, member in zip(folders, self.members, strict=True)
@@ -120,21 +125,22 @@ class JointRefCOCODataset(ReferDataset):
 
 def _checked(member: Mapping) -> dict:
     """Return a copy of one of ``members``, its keys and data set checked."""
+    member = rename_key(member)
     unknown = sorted(set(member) - set(_MEMBER_KEYS))
-    if unknown or 'dataset' not in member:
+    if unknown or 'name' not in member:
         raise ValueError(
-            f'a member of JointRefCOCODataset is {dict(member)}; expected '
-            f'dataset and perhaps {", ".join(_MEMBER_KEYS[1:])}; all else is '
+            f'a member of JointRefCOCODataset is {member}; expected '
+            f'name and perhaps {", ".join(_MEMBER_KEYS[1:])}; all else is '
             'set on JointRefCOCODataset itself, for all members'
         )
     check_choice(
-        'dataset of a member',
-        member['dataset'],
+        'name of a member',
+        member['name'],
         _ON_COCO,
         'the images of all members must be those of COCO, or their image_id '
         'could not be compared',
     )
-    return dict(member)
+    return member
 
 
 def _log_removed(
@@ -146,7 +152,7 @@ def _log_removed(
         return len({record[key] for record in records})
 
     print_log(
-        f'JointRefCOCODataset: {member.dataset} ({member.split_by}) loses '
+        f'JointRefCOCODataset: {member.name} ({member.split_by}) loses '
         f'{number(removed, "ref_id")} refs of {number(removed, "image_id")} '
         f'images that are held out, and keeps {number(kept, "ref_id")} refs '
         f'of {number(kept, "image_id")} images',

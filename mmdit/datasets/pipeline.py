@@ -22,7 +22,7 @@ def find_pipeline(dataset: Any) -> list[dict]:
     """Return the pipeline of a data set's config, wrapped or not."""
     while 'pipeline' not in dataset:
         inner = dataset.get('dataset') or dataset.get('datasets', [None])[0]
-        if inner is None:
+        if not isinstance(inner, dict):
             raise ValueError(
                 'test_dataloader.dataset has no pipeline, which says how '
                 'images enter the model; add one to the config'

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -45,7 +46,7 @@ class ReferDataset(BaseDataset):
         classes=('background', 'referent'), palette=[[0, 0, 0], [220, 20, 60]]
     )
     shuffle_expressions = False
-    dataset = ''
+    name = ''
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class ReferDataset(BaseDataset):
     def get_data_info(self, idx: int) -> dict:
         """Return a copy of item ``idx``; by ref, with a sentence drawn."""
         record: dict[str, Any]
-        record = dict(dataset=self.dataset, split=self.split)
+        record = dict(dataset=self.name, split=self.split)
         record |= super().get_data_info(idx)
         if self.sample_by == 'ref':
             sentences = record['sentences']
@@ -113,6 +114,23 @@ class ReferDataset(BaseDataset):
         return self._generator
 
 
+def rename_key(settings: Mapping) -> dict:
+    """Return a copy of a data set's settings with ``name`` for ``dataset``.
+
+    Wrappers of data sets have that key, and mean another data set by it.
+    """
+    settings = dict(settings)
+    if 'dataset' in settings:
+        settings['name'] = settings.pop('dataset')
+        warnings.warn(
+            "the key 'dataset' of a data set is called 'name' now: write "
+            f'name={settings["name"]!r}; later versions will not know it',
+            FutureWarning,
+            stacklevel=3,
+        )
+    return settings
+
+
 @DATASETS.register_module()
 class RefCOCODataset(ReferDataset):
     """Expressions, each with the image and the mask of what it refers to.
@@ -123,7 +141,7 @@ class RefCOCODataset(ReferDataset):
     each visit draws one, seeded per worker and epoch.
 
     Args:
-        dataset: Folder of the files in ``data_root``: ``refcoco``,
+        name: Folder of the files in ``data_root``: ``refcoco``,
             ``refcoco+``, ``refcocog``, ``refclef``, or another of the same
             kind.
         split_by: Who made the split: the name in ``refs(<split_by>).p``, such
@@ -138,6 +156,7 @@ class RefCOCODataset(ReferDataset):
             Images with a single referent are left out, with a warning that
             counts them. Needs items by sentence.
         skip_sent_ids: Sentences to leave out, empty ones for instance.
+        dataset: What ``name`` was called, for configs that are older.
         **kwargs: As in ``ReferDataset``: ``data_root``, ``split``,
             ``sample_by``, ``pipeline``, ``test_mode`` and so on.
     """
@@ -156,26 +175,29 @@ class RefCOCODataset(ReferDataset):
     def __init__(
         self,
         *,
-        dataset: str = 'refcoco',
+        name: str = 'refcoco',
         split_by: str = 'unc',
         data_prefix: dict | None = None,
         shuffle_expressions: bool = False,
         skip_sent_ids: Iterable[int] = (),
+        dataset: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.dataset = dataset
+        if dataset is not None:
+            name = rename_key(dict(dataset=dataset))['name']
+        self.name = name
         self.split_by = split_by
         self.shuffle_expressions = shuffle_expressions
         self.skip_sent_ids = tuple(skip_sent_ids)
         super().__init__(
             data_prefix=data_prefix
-            or dict(img_path=self.IMAGES.get(dataset, self.OTHER_IMAGES)),
+            or dict(img_path=self.IMAGES.get(name, self.OTHER_IMAGES)),
             **kwargs,
         )
 
     def load_data_list(self) -> list[dict]:
         """Return one record per item."""
-        folder = Path(self.data_root) / self.dataset
+        folder = Path(self.data_root) / self.name
         refs = load_split(
             folder,
             self.split_by,

@@ -9,6 +9,8 @@ from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
+from mmdit.datasets.refcoco import rename_key
+
 #: The splits that papers report of each data set.
 REPORTED = {
     'refcoco': ('val', 'testA', 'testB'),
@@ -45,7 +47,7 @@ class ScoringRunner(Runner):
         out_files = [metric.get('out_file') for metric in _metrics(self.cfg)]
         show_dir = _show_dir(self.cfg)
         for dataset in datasets:
-            key = dataset['dataset'], dataset['split']
+            key = dataset['name'], dataset['split']
             cfg = copy.deepcopy(self.cfg)
             for metric, path in zip(_metrics(cfg), out_files, strict=True):
                 if path is not None:
@@ -80,9 +82,9 @@ def list_splits(cfg: Config, splits: Sequence[str] = ()) -> list[dict]:
     members = trained.get('members') or [dict()]
     found = []
     for member in members:
-        dataset = dict(copy.deepcopy(tested), **member)
+        dataset = rename_key(copy.deepcopy(tested)) | rename_key(member)
         default = 'grefcoco' if 'GRef' in tested.type else 'refcoco'
-        name = dataset.setdefault('dataset', default)
+        name = dataset.setdefault('name', default)
         known = REPORTED.get(name, ())
         if dataset.get('split_by') == 'google':
             known = ('val',)

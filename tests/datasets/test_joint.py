@@ -69,7 +69,7 @@ def test_held_out_images_of_any_member_are_removed(tiny_joint):
 
 
 def test_what_members_do_not_hold_out_stays(tiny_joint):
-    members = [dict(dataset='refcoco'), dict(dataset='refcoco+')]
+    members = [dict(name='refcoco'), dict(name='refcoco+')]
     assert len(read(tiny_joint, members=members)) == 4
 
 
@@ -114,7 +114,7 @@ def test_lengths_and_numbers(tiny_joint, kwargs, length):
 
 
 def test_held_out_splits_can_be_joined_too(tiny_joint):
-    members = [dict(dataset='refcocog', split_by='umd')]
+    members = [dict(name='refcocog', split_by='umd')]
     (item,) = read(
         tiny_joint,
         members=members,
@@ -127,8 +127,8 @@ def test_held_out_splits_can_be_joined_too(tiny_joint):
 
 def test_sentences_are_skipped_within_a_member(tiny_joint):
     members = [
-        dict(dataset='refcoco', split_by='unc', skip_sent_ids=[0]),
-        dict(dataset='refcoco+', split_by='unc'),
+        dict(name='refcoco', split_by='unc', skip_sent_ids=[0]),
+        dict(name='refcoco+', split_by='unc'),
     ]
     found = items(read(tiny_joint, members=members, sample_by='sentence'))
     kept = Counter(item['dataset'] for item in found)
@@ -152,13 +152,13 @@ def test_the_image_folder_can_be_chosen(tiny_joint):
     ('kwargs', 'message'),
     [
         (dict(split='val'), "split is 'val'; set remove_leaks=False"),
-        (dict(members=[dict(dataset='refclef')]), 'member .refclef.*of COCO'),
-        (dict(members=[dict(dataset='grefcoco')]), 'refcoco, refcoco\\+, re'),
+        (dict(members=[dict(name='refclef')]), 'member .refclef.*of COCO'),
+        (dict(members=[dict(name='grefcoco')]), 'refcoco, refcoco\\+, re'),
         (dict(members=[]), 'members is empty'),
-        (dict(members=[dict(split_by='unc')]), 'expected dataset'),
+        (dict(members=[dict(split_by='unc')]), 'expected name'),
         (
-            dict(members=[dict(dataset='refcoco', split='val')]),
-            'expected dataset and perhaps split_by, skip_sent_ids',
+            dict(members=[dict(name='refcoco', split='val')]),
+            'expected name and perhaps split_by, skip_sent_ids',
         ),
         (dict(sample_by='ref', test_mode=True), "set sample_by='sentence'"),
     ],
@@ -184,7 +184,7 @@ def test_nothing_left_is_an_error(tiny_joint):
         )
     )
     with pytest.raises(ValueError, match='no items are left'):
-        read(tiny_joint, members=[dict(dataset='refcoco')])
+        read(tiny_joint, members=[dict(name='refcoco')])
 
 
 def read_refs(root):
@@ -232,7 +232,7 @@ def test_the_config_trains_on_all_and_validates_on_refcoco(tiny_joint):
     assert found == {'refcoco', 'refcoco+', 'refcocog'}
     for loader in (cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.type == 'RefCOCODataset'
-        assert (loader.dataset.dataset, loader.dataset.split) == (
+        assert (loader.dataset.name, loader.dataset.split) == (
             'refcoco',
             'val',
         )

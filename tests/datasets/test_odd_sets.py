@@ -57,7 +57,7 @@ def datasets_of(odd, path):
         return ReferJSONLDataset(ann_file=str(path))
     return RefCOCODataset(
         data_root=str(path.parent),
-        dataset=path.name,
+        name=path.name,
         split_by='me',
         sample_by='sentence',
     )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.runner import Runner, set_random_seed
 
-from mmdit.datasets import RefCOCODataset
+from mmdit.datasets import JointRefCOCODataset, RefCOCODataset
 from mmdit.registry import DATASETS
 
 
@@ -51,7 +51,7 @@ def make_loader(dataset, num_workers, **kwargs):
         (dict(split='val'), 13, None),
         (dict(split='testA'), 4, None),
         (dict(split='testB'), 7, None),
-        (dict(dataset='refcocog', split_by='google', split='val'), 8, 8),
+        (dict(name='refcocog', split_by='google', split='val'), 8, 8),
     ],
 )
 def test_real_counts(refer_mini, kwargs, refs, sentences):
@@ -296,3 +296,16 @@ def test_draws_do_not_disturb_torch(tiny_refer):
     state = torch.get_rng_state()
     items(read(tiny_refer))
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_former_key_still_names_a_data_set(tiny_refer):
+    # As where a config changes the name that it inherits.
+    with pytest.warns(FutureWarning, match="name='refcoco'"):
+        found = read(tiny_refer, name='refcoco+', dataset='refcoco')
+    assert found.name == 'refcoco' and len(found)
+    members = [dict(dataset='refcoco')]
+    with pytest.warns(FutureWarning, match="'name' now"):
+        joint = JointRefCOCODataset(
+            data_root=str(tiny_refer), members=members, remove_leaks=False
+        )
+    assert len(joint) == len(found)

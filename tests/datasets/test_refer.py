@@ -310,4 +310,4 @@ def test_configs_name_their_files(name, folder, refs, loader):
     assert find_refs(path, dataset.split_by, dataset.GENERALIZED) == (
         Path(path) / refs
     )
-    assert dataset.dataset == folder
+    assert dataset.name == folder

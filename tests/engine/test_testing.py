@@ -19,7 +19,7 @@ def read(name):
 def splits_of(name, *splits):
     found = list_splits(read(name), splits)
     assert all(dataset['test_mode'] for dataset in found)
-    return [(dataset['dataset'], dataset['split']) for dataset in found]
+    return [(dataset['name'], dataset['split']) for dataset in found]
 
 
 def test_three_sets_have_eight_columns():

@@ -341,7 +341,7 @@ def test_the_full_size_model_runs_on_real_items(mini, full_size):
         *('tools/test.py', mini, full_size, mini / 'random.pth'),
         *('--work-dir', 'full', '--out', 'rows.csv', '--cfg-options'),
         *(f'{test_set}.data_root=data/refer_mini/',),
-        *(f'{test_set}.dataset=refcocog', f'{test_set}.split_by=google'),
+        *(f'{test_set}.name=refcocog', f'{test_set}.split_by=google'),
         *(f'{test_set}.split=val', f'{test_set}.indices=2'),
         *('test_dataloader.batch_size=2', 'test_dataloader.num_workers=0'),
         'test_dataloader.persistent_workers=False',

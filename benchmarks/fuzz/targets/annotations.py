@@ -141,7 +141,7 @@ def _refer(folder: Path, kind: type, dataset: str) -> Callable[[], None]:
     return _draw_all(
         lambda: kind(
             data_root=str(folder),
-            dataset=dataset,
+            name=dataset,
             split='train',
             test_mode=True,
             serialize_data=False,

@@ -4,7 +4,7 @@ trained_on = (
     'gRefCOCO: photographs of COCO, also expressions of several and of '
     'no objects'
 )
-dataset = dict(type='GRefCOCODataset', dataset='grefcoco')
+dataset = dict(type='GRefCOCODataset', name='grefcoco')
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = val_dataloader

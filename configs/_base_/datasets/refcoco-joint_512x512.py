@@ -7,9 +7,9 @@ train_dataloader = dict(
         type='JointRefCOCODataset',
         data_root=_base_.data_root,
         members=[
-            dict(dataset='refcoco', split_by='unc'),
-            dict(dataset='refcoco+', split_by='unc'),
-            dict(dataset='refcocog', split_by='umd'),
+            dict(name='refcoco', split_by='unc'),
+            dict(name='refcoco+', split_by='unc'),
+            dict(name='refcocog', split_by='umd'),
         ],
         # Images that any of the three holds out are not trained on.
         remove_leaks=True,

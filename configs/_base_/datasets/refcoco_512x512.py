@@ -4,7 +4,7 @@ data_root = 'data/refer/'
 dataset = dict(
     type='RefCOCODataset',
     data_root=data_root,
-    dataset='refcoco',
+    name='refcoco',
     split_by='unc',
 )
 train_pipeline = [

@@ -1,7 +1,7 @@
 # RefCOCOg, split by Google, at 512 px; its train and val share images.
 _base_ = './refcoco_512x512.py'
 trained_on = 'RefCOCOg: photographs of COCO'
-dataset = dict(dataset='refcocog', split_by='google')
+dataset = dict(name='refcocog', split_by='google')
 train_dataloader = dict(dataset=dataset)
 val_dataloader = dict(dataset=dataset)
 test_dataloader = val_dataloader

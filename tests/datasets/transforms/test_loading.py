@@ -266,7 +266,7 @@ def test_a_source_names_the_item():
 @pytest.mark.parametrize(
     'kwargs',
     [
-        dict(dataset=name, split_by=split_by, split=split)
+        dict(name=name, split_by=split_by, split=split)
         for name, split_by, split in [
             ('refcoco', 'unc', 'val'),
             ('refcoco', 'unc', 'testA'),
@@ -276,7 +276,7 @@ def test_a_source_names_the_item():
     ],
 )
 def test_real_items_load(refer_mini, kwargs):
-    folder = Path(refer_mini, kwargs['dataset'])
+    folder = Path(refer_mini, kwargs['name'])
     content = json.loads((folder / 'instances.json').read_text())
     area = {ann['id']: ann['area'] for ann in content['annotations']}
     for item in RefCOCODataset(data_root=str(refer_mini), **kwargs):
