@@ -156,7 +156,7 @@ def _text(row: dict, key: str) -> str:
         raise ValueError(f'{key!r} is {short(value)}, expected some text')
     raise ValueError(
         f'no {key!r}; expected image, expression and mask, got '
-        f'{", ".join(map(repr, row)) or "nothing"}'
+        f'{short(list(row), 200)[1:-1] or "nothing"}'
     )
 
 
