@@ -18,6 +18,8 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 prepare_environment '[1/5]'
 cd -- "$MMDIT_ROOT"
 export HF_HUB_OFFLINE=1 # no test may need a hub
+# What was found about files that did not change holds in another checkout.
+export MYPY_CACHE_DIR=${MYPY_CACHE_DIR:-$ENV_DIR/mypy_cache}
 
 # Projects that borrow the backbone in tests/neighbours, apart from the
 # environment.
