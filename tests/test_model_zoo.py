@@ -76,11 +76,16 @@ def test_sizes_are_at_512_px_and_20_tokens():
 
 
 @pytest.fixture(scope='module')
-def reference():
+def sections():
+    """What is published of the method, in numbered sections."""
     if not REFERENCE.is_file():
         pytest.skip(f"the paper's numbers ({REFERENCE}) are not here")
-    text = REFERENCE.read_text(encoding='utf-8')
-    return text.split('## 7.')[1].split('## 8.')[0]
+    return re.split(r'^## \d+\.', REFERENCE.read_text('utf-8'), flags=re.M)
+
+
+@pytest.fixture(scope='module')
+def reference(sections):
+    return sections[7]
 
 
 def column(scores, *names):
@@ -134,6 +139,18 @@ def test_rows_of_other_data_are_the_papers(reference):
     joint = sets_of(reference, r'mIoU\):')
     expected = '; '.join(' '.join(item) for item in joint.items())
     assert rows['ViT-B, all three']['authors: mIoU'] == expected
+
+
+def test_published_files_are_those_of_the_authors(sections):
+    (published,) = (t for t in TABLES if 'file on Google Drive' in t[0])
+    (expected,) = parse_tables(sections[9])
+    for row, (_, number, scores) in zip(
+        published, map(dict.values, expected), strict=True
+    ):
+        name, link = LINK.fullmatch(row['file on Google Drive']).groups()
+        assert name == number
+        assert link == f'https://drive.google.com/file/d/{number}/view'
+        assert row['reported by the authors'] == scores
 
 
 def test_the_file_of_the_papers_numbers_has_those_of_the_tables():

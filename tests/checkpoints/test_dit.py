@@ -4,7 +4,6 @@ import shutil
 import pytest
 import torch
 from mmengine.runner import load_state_dict
-from segment_anything import sam_model_registry
 from small_checkpoints import TEXT, WIDTH, to_authors
 from transformers import BertConfig, BertModel
 
@@ -45,10 +44,6 @@ NAMES = {
         'visual_encoder.ln.2.bias',
     ],
 }
-INJECTED = tuple(
-    f'visual_encoder.{name}'
-    for name in ('probs', 'tokens', 'prob_text', 'cross', 'ln.')
-)
 OLDER = dict(weight='a_2', bias='b_2')
 _NORM = re.compile(
     r'^(visual_encoder\.(?:ln\.\d+|cross\.\d+\.norm\d)\.)(weight|bias)$'
@@ -151,53 +146,6 @@ def test_norms_have_two_spellings(config, random_model, name):
     assert_same(to_mmdit(theirs)[1].state_dict, ours)
 
 
-# REFERENCE, section 8: demanded by the release's strict loading.
-DEMANDED = {
-    'query_embeddings': (1, 4, 768),
-    'lang_encoder.bert.pooler.dense.weight': (768, 768),
-    'lang_encoder.bert.pooler.dense.bias': (768,),
-}
-DEMANDED_WITH_TEXT = {
-    'self_attention.in_proj_weight': (2304, 768),
-    'self_attention.in_proj_bias': (2304,),
-    'self_attention.out_proj.weight': (768, 768),
-    'self_attention.out_proj.bias': (768,),
-}
-
-
-@pytest.mark.parametrize('name', VARIANTS)
-def test_their_strict_loading_finds_all_it_demands(config, name):
-    """Names and shapes of a full file, of packages' own classes."""
-    config = variant(config, name, 768)
-    config['backbone'] |= dict(
-        arch='base', window_size=14, out_channels=256, pretrain_size=1024
-    )
-    config['decode_head'] = dict(type='mmdit.SAMMaskHead')
-    # BERT-base's sizes but for its vocabulary; the first layer alone.
-    config['text_encoder'] |= dict(config=dict(vocab_size=30522), num_layers=1)
-    with torch.device('meta'):
-        ours = MODELS.build(config).state_dict()
-        sam = sam_model_registry['vit_b']().state_dict()
-        bert = BertModel(BertConfig()).state_dict()
-    expected = {
-        key.replace('image_encoder.', 'visual_encoder.'): tuple(value.shape)
-        for key, value in sam.items()
-    }
-    expected |= {
-        f'lang_encoder.bert.{key}': tuple(value.shape)
-        for key, value in bert.items()
-    }
-    expected |= DEMANDED | (DEMANDED_WITH_TEXT if VARIANTS[name] else {})
-    expected |= {'text_proj.weight': (256, 768), 'text_proj.bias': (256,)}
-    written = from_mmdit(ours, 'dit').state_dict
-    found = {
-        key: tuple(value.shape)
-        for key, value in written.items()
-        if not key.startswith(INJECTED)
-    }
-    assert found == expected
-
-
 def test_layers_above_the_text_are_left_out(config, random_model, said):
     """As the release reads it: the output of BERT's first layer."""
     deep = variant(config, 'L-DIT')
@@ -296,35 +244,3 @@ def test_another_variant_is_refused(config, random_model, tmp_path):
         start_from(variant(config, 'L-DIT + static'), tmp_path / 'ldit.pth')
     with pytest.raises(ValueError, match='unknown: .*text_injector'):
         start_from(config, tmp_path / 'ldit.pth')
-
-
-def test_keys_and_shapes_of_a_full_ldit_match():
-    """ViT-B and BERT-base, as the authors' files name them."""
-    with torch.device('meta'):
-        sam = sam_model_registry['vit_b']().state_dict()
-        bert = BertModel(BertConfig()).state_dict()
-        injector = dict(type='mmdit.LayerwiseProjection')
-        backbone = MODELS.build(
-            dict(type='mmdit.SAMViT', text_injector=injector)
-        ).state_dict()
-        text_proj = torch.nn.Linear(768, 256).state_dict()
-    theirs = {f'lang_encoder.bert.{key}': v for key, v in bert.items()}
-    theirs |= {f'text_proj.{key}': value for key, value in text_proj.items()}
-    for key, value in sam.items():
-        theirs[key.replace('image_encoder.', 'visual_encoder.')] = value
-    for i in range(12):
-        for part, shape in (('weight', (768, 768)), ('bias', (768,))):
-            theirs[f'visual_encoder.probs.{i}.{part}'] = torch.empty(
-                shape, device='meta'
-            )
-    source, renamed = to_mmdit(theirs)
-    assert source == 'dit'
-    assert [key for key, _ in renamed.dropped] == ['lang_encoder.bert.pooler.']
-    ours = {f'backbone.{key}': value for key, value in backbone.items()}
-    found = renamed.state_dict
-    assert {k: v.shape for k, v in ours.items()} == {
-        k: v.shape for k, v in found.items() if k.startswith('backbone.')
-    }
-    encoder = {key for key in found if key.startswith('text_encoder.bert.')}
-    assert len(encoder) == len([k for k in bert if 'pooler' not in k])
-    assert len(found) == len(theirs) - 2

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from release_format import on_meta, release_shapes
 from segment_anything import sam_model_registry
 from small_checkpoints import make_sam
 from transformers import BertConfig, BertTokenizerFast, SamConfig, SamModel
@@ -12,18 +12,8 @@ from mmdit.checkpoints.recognize import make_config
 from mmdit.checkpoints.sources import from_mmdit, to_mmdit
 from mmdit.checkpoints.strict import find_mismatches
 from mmdit.registry import MODELS
-from mmdit.resources import resolve_config
 
-ZOO = 'sam-vit-b_4xb16-40e_refcoco-512x512'
-ROWS = {
-    'default': None,
-    'default-dec6': None,
-    'ldit': 'LayerwiseProjection',
-    'ldit-token': 'LayerwiseToken',
-    'edit-token': 'EndToEndToken',
-    'ldit-cross': 'LayerwiseCrossAttention',
-    'ldit-cross-ffn': 'LayerwiseCrossAttentionFFN',
-}
+ARCHS = dict(b='base', l='large', h='huge')
 
 
 @pytest.fixture(scope='module')
@@ -44,41 +34,55 @@ def build(model):
         return MODELS.build(model)
 
 
-@pytest.mark.parametrize('name', ROWS)
-def test_a_file_of_the_authors_tells_its_row(name, bert_base):
-    row = Config.fromfile(resolve_config(f'{name}_{ZOO}')).model
-    row.text_encoder.pretrained = bert_base
-    theirs = from_mmdit(build(row).state_dict(), 'dit').state_dict
-    cfg, line = make_config({f'module.{k}': v for k, v in theirs.items()})
+@pytest.mark.parametrize(
+    ('injector', 'size', 'decoder_layers'),
+    [
+        (None, 'b', 2),
+        (None, 'b', 6),
+        ('LayerwiseProjection', 'b', 2),
+        ('LayerwiseProjection', 'h', 2),
+        ('LayerwiseToken', 'b', 2),
+        ('LayerwiseToken', 'h', 2),
+        ('EndToEndToken', 'b', 2),
+        ('EndToEndToken', 'h', 2),
+        ('LayerwiseCrossAttention', 'b', 2),
+        ('LayerwiseCrossAttentionFFN', 'b', 2),
+    ],
+)
+def test_a_file_of_the_authors_tells_its_row(
+    injector, size, decoder_layers, bert_base
+):
+    shapes = release_shapes(injector, size, decoder_layers)
+    cfg, line = make_config(on_meta(shapes, 'module.'))
     cfg.model.text_encoder.pretrained = bert_base
-    injector = cfg.model.backbone.text_injector
-    assert (injector and injector.type) == ROWS[name]
+    found = cfg.model.backbone.text_injector
+    assert (found and found.type) == injector
+    assert cfg.model.backbone.arch == ARCHS[size]
+    assert cfg.model.decode_head.num_layers == decoder_layers
     assert cfg.model.text_encoder.num_layers == 1
     assert cfg.model.decode_head.align_corners
     model = build(cfg.model)
-    model.load_state_dict(theirs, assign=True)
-    assert 'layer 1' in line and ('E-DIT' in line) == (name == 'ldit')
+    model.load_state_dict(on_meta(shapes), assign=True)
+    is_shared = injector == 'LayerwiseProjection'
+    assert 'layer 1' in line and ('E-DIT' in line) == is_shared
+    # Back: all that their strict loading demands, and no more.
+    back = from_mmdit(model.state_dict(), 'dit').state_dict
+    assert {key: tuple(v.shape) for key, v in back.items()} == shapes
 
 
-def test_what_both_fit_is_chosen_by_a_word(bert_base):
-    row = Config.fromfile(resolve_config(f'ldit_{ZOO}')).model
-    row.text_encoder.pretrained = bert_base
-    theirs = from_mmdit(build(row).state_dict(), 'dit').state_dict
+def test_what_both_fit_is_chosen_by_a_word():
+    theirs = on_meta(release_shapes('LayerwiseProjection'))
     cfg, line = make_config(theirs, 'edit')
     assert cfg.model.backbone.text_injector.type == 'EndToEndProjection'
     assert 'EndToEndProjection' in line
     with pytest.raises(ValueError, match="'edti', expected ldit or edit"):
         make_config(theirs, 'edti')
-    static = Config.fromfile(resolve_config(f'ldit-token_{ZOO}')).model
-    static.text_encoder.pretrained = bert_base
-    theirs = from_mmdit(build(static).state_dict(), 'dit').state_dict
+    theirs = on_meta(release_shapes('LayerwiseToken'))
     with pytest.raises(ValueError, match='no effect: .*LayerwiseToken'):
         make_config(theirs, 'edit')
 
 
-@pytest.mark.parametrize(
-    ('letter', 'arch'), [('b', 'base'), ('l', 'large'), ('h', 'huge')]
-)
+@pytest.mark.parametrize(('letter', 'arch'), ARCHS.items())
 def test_sams_own_files_tell_their_size(letter, arch):
     with torch.device('meta'):
         theirs = sam_model_registry[f'vit_{letter}']().state_dict()
