@@ -243,7 +243,8 @@ def _load_pretrained_parts(pretrained: str) -> tuple:
             'directory with config.json and vocab.txt nor a model that the '
             'Hugging Face hub or its cache holds now. Without a network, '
             'download it elsewhere (hf download bert-base-uncased '
-            '--local-dir DIR) and set pretrained=DIR'
+            '--local-dir DIR) and name that directory: --text-encoder DIR in '
+            'the shell, pretrained=DIR in a config'
         ) from error
 
 

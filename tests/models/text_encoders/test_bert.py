@@ -157,7 +157,7 @@ def test_bad_arguments_are_named(kwargs, match):
 
 def test_a_missing_model_says_where_to_get_it(monkeypatch):
     monkeypatch.setenv('HF_HUB_OFFLINE', '1')
-    with pytest.raises(OSError, match='set pretrained=DIR'):
+    with pytest.raises(OSError, match='--text-encoder DIR in the shell, pret'):
         build(pretrained='/nowhere/bert')
 
 
