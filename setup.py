@@ -6,7 +6,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 # What a user may do without; the tests need all of it.
-OPTIONAL = ('bert', 'gdown', 'heif', 'onnx', 'web')
+OPTIONAL = ('bert', 'gdown', 'heif', 'lora', 'onnx', 'web')
 
 
 def read_version() -> str:

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pickle
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -293,6 +294,15 @@ def bert_dir(tmp_path_factory, vocab_file):
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return str(path)
+
+
+@pytest.fixture(scope='session')
+def small_encoder(tmp_path_factory):
+    """Give the directory of a text encoder, by the name of its family."""
+    from small_encoders import write_encoder
+
+    root = tmp_path_factory.mktemp('encoders')
+    return cache(lambda family: write_encoder(family, root / family))
 
 
 @pytest.fixture

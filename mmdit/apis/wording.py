@@ -23,6 +23,7 @@ class Wording:
     def __init__(self, tokenizer: Any, max_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
+        self._unknown = None if tokenizer is None else _find_unknown(tokenizer)
 
     @classmethod
     def of(cls, text_encoder: Any) -> 'Wording':
@@ -37,21 +38,22 @@ class Wording:
         """Say what of an expression does not reach the model.
 
         Returns:
-            ``unknown_words``, which become [UNK], each once, and
-            ``truncated``, whether the end of the expression is cut off.
+            ``unknown_words``, which become [UNK], each once, or None of a
+            tokenizer that spells all words in bytes; and ``truncated``,
+            whether the end of the expression is cut off.
         """
         if self._tokenizer is None or expression is None:
             return dict(ALL_READ)
         text = expression.strip().lower()
         encoded = self._tokenizer.encode(text)
-        unknown = self._tokenizer.token_to_id('[UNK]')
         words = [
             text[slice(*place)]
             for token, place in zip(encoded.ids, encoded.offsets, strict=True)
-            if token == unknown
+            if token == self._unknown
         ]
+        is_known = self._unknown is None
         return dict(
-            unknown_words=list(dict.fromkeys(words)),
+            unknown_words=None if is_known else list(dict.fromkeys(words)),
             truncated=len(encoded.ids) > self._max_tokens,
         )
 
@@ -65,11 +67,25 @@ class Wording:
         if self._tokenizer is None:
             return f'trained on {said}; reads no words'
         words = [w for w in self._tokenizer.get_vocab() if w[:1] != '[']
+        if type(self._tokenizer.model).__name__ != 'WordPiece':
+            return f'trained on {said}; spells words in {len(words)} pieces'
         pieces = sum(word.startswith('##') for word in words)
         others = 'spells others' if pieces else 'no others'
         return (
             f'trained on {said}; knows {len(words) - pieces} words, {others}'
         )
+
+
+def _find_unknown(tokenizer: Any) -> int | None:
+    """Return the id of unknown words, None where bytes spell all words."""
+    split, model = tokenizer.pre_tokenizer, tokenizer.model
+    if split is not None and b'ByteLevel' in split.__getstate__():
+        return None
+    if hasattr(model, 'unk_token'):
+        return model.unk_token and tokenizer.token_to_id(model.unk_token)
+    # Unigram does not tell; this character is in no vocabulary.
+    tokens = model.tokenize('\U0010fffd')
+    return tokens[0].id if len(tokens) == 1 else None
 
 
 def tell_unread(row: dict) -> str:

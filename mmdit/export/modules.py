@@ -49,11 +49,11 @@ class Part(nn.Module):
 
 
 class TextPart(Part):
-    """From token ids to text tokens: BERT.
+    """From token ids to text tokens: BERT or another encoder.
 
     Args:
-        segmentor: A :class:`ReferringSegmentor` with a
-            :class:`BertTextEncoder`.
+        segmentor: A :class:`ReferringSegmentor` with an
+            :class:`HFTextEncoder`.
     """
 
     name = 'text'
@@ -61,7 +61,7 @@ class TextPart(Part):
 
     def __init__(self, segmentor: Any) -> None:
         super().__init__(segmentor.text_encoder.max_tokens)
-        self.bert = segmentor.text_encoder.bert
+        self.encoder = segmentor.text_encoder.encoder
 
     def forward(self, ids: Tensor, real: Tensor) -> Tensor:
         """Encode expressions.
@@ -73,11 +73,13 @@ class TextPart(Part):
         Returns:
             (B, L, D).
         """
-        return self.bert(input_ids=ids, attention_mask=real).last_hidden_state
+        return self.encoder(
+            input_ids=ids, attention_mask=real
+        ).last_hidden_state
 
     def example(self, batch: int, length: int) -> dict[str, Tensor]:
         """Return random inputs by name, in the order of ``forward``."""
-        words = self.bert.config.vocab_size
+        words = self.encoder.config.vocab_size
         ids = torch.randint(words, (batch, length))
         return dict(ids=ids, real=_some_real(batch, length).long())
 
@@ -144,18 +146,19 @@ def make_parts(segmentor: nn.Module) -> tuple[TextPart, MaskPart]:
         TypeError: It is another kind of model, or takes no text.
     """
     from mmdit.models.segmentors import ReferringSegmentor
-    from mmdit.models.text_encoders import BertTextEncoder
+    from mmdit.models.text_encoders import HFTextEncoder
 
     if not isinstance(segmentor, ReferringSegmentor):
         raise TypeError(
             f'cannot export a {type(segmentor).__name__}; expected a '
             'ReferringSegmentor'
         )
-    if not isinstance(segmentor.text_encoder, BertTextEncoder):
+    if not isinstance(segmentor.text_encoder, HFTextEncoder):
         raise TypeError(
             'cannot export a model whose text_encoder is '
             f'{type(segmentor.text_encoder).__name__}; expected a '
-            'BertTextEncoder (exported models take expressions, not points)'
+            'BertTextEncoder or an HFTextEncoder (exported models take '
+            'expressions, not points)'
         )
     if segmentor.training:
         raise ValueError('call eval() on the model before it is exported')

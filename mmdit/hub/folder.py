@@ -36,7 +36,7 @@ def save_pretrained(
     """Write a model as a folder that is complete in itself.
 
     ``config.json`` (model and test pipeline), ``model.safetensors``,
-    ``text_encoder/`` (BERT's config and tokenizer) and ``README.md``. The
+    ``text_encoder/`` (its config and tokenizer) and ``README.md``. The
     folder may be moved anywhere; loading it runs none of its contents.
 
     Args:
@@ -137,13 +137,13 @@ def load_folder(folder: Path) -> tuple[Config, str]:
 
 
 def _save_text_encoder(config: dict, encoder: Any, folder: Path) -> dict:
-    """Write BERT's config and tokenizer; return the encoder's new config."""
-    from mmdit.models.text_encoders import BertTextEncoder
+    """Write the config and tokenizer; return the encoder's new config."""
+    from mmdit.models.text_encoders import HFTextEncoder
 
-    if not isinstance(encoder, BertTextEncoder):
+    if not isinstance(encoder, HFTextEncoder):
         raise TypeError(
             f'cannot save a text encoder of type {type(encoder).__name__}; '
-            'expected a BertTextEncoder'
+            'expected an HFTextEncoder or BertTextEncoder'
         )
     encoder.save_parts(folder / TEXT_ENCODER)
     kept = {

@@ -10,7 +10,10 @@ from .config import FILE
 from .folder import WEIGHTS, load_folder
 
 # Whatever else lies in a folder stays where it is.
-PATTERNS = [CARD, FILE, WEIGHTS, f'{TEXT_ENCODER}/*.json', '*/vocab.txt']
+PATTERNS = [
+    *(CARD, FILE, WEIGHTS),
+    *(f'{TEXT_ENCODER}/*{suffix}' for suffix in ('.json', '.txt', '.model')),
+]
 
 
 def push_to_hub(

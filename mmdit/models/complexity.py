@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Size, Tensor, nn
@@ -85,8 +86,15 @@ def build_fake(cfg: dict) -> Iterator[nn.Module]:
             vocab_file = Path(folder) / 'vocab.txt'
             vocab_file.write_text(SPECIAL_TOKENS, encoding='utf-8')
             _describe_bert(cfg['text_encoder'], str(vocab_file))
-        # Not the meta device: torch.autocast refuses it.
-        with FakeTensorMode():
+        # Not the meta device: torch.autocast refuses it. Truncation, as of
+        # ModernBERT's first weights, looks at values.
+        with (
+            FakeTensorMode(),
+            mock.patch(
+                'torch.nn.init._no_grad_trunc_normal_',
+                lambda tensor, *_, **__: tensor,
+            ),
+        ):
             yield MODELS.build(cfg)
 
 
@@ -118,10 +126,14 @@ def count_model(model: nn.Module, size: tuple[int, int]) -> Complexity:
 
 
 def _describe_bert(cfg: dict, vocab_file: str) -> None:
-    """Replace ``pretrained`` by the sizes of that BERT, in place."""
+    """Replace ``pretrained`` by the sizes of that BERT, in place.
+
+    Other families are read with their tokenizers.
+    """
     from transformers import BertConfig
 
-    pretrained = cfg.pop('pretrained', None)
+    is_bert = cfg['type'].endswith('BertTextEncoder')
+    pretrained = cfg.pop('pretrained', None) if is_bert else None
     if pretrained is None:
         return
     config_file = Path(pretrained) / 'config.json'
@@ -145,7 +157,7 @@ def run_parts(model: Any, batch: int, size: tuple[int, int]) -> Tensor:
         # values, and there are none.
         length = model.text_encoder.max_tokens
         ids = torch.zeros(batch, length, dtype=torch.long)
-        text = model.text_encoder.bert(input_ids=ids).last_hidden_state
+        text = model.text_encoder.encoder(input_ids=ids).last_hidden_state
     else:
         points = torch.zeros(batch, 1, 2)
         labels = torch.ones(batch, 1).long()

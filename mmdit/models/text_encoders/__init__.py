@@ -1,5 +1,6 @@
 """Text encoders."""
 
 from .bert import BertTextEncoder
+from .hf import HFTextEncoder
 
-__all__ = ['BertTextEncoder']
+__all__ = ['BertTextEncoder', 'HFTextEncoder']

@@ -12,18 +12,16 @@ def save_text_encoder(encoder: Any, folder: Path) -> None:
     """Write config and tokenizer of a text encoder below ``folder``.
 
     Args:
-        encoder: A :class:`BertTextEncoder`; others, and None, keep nothing.
+        encoder: A :class:`HFTextEncoder`; others, and None, keep nothing.
         folder: Of a training run.
     """
     if not hasattr(encoder, 'save_parts'):
         return
     inner = folder / TEXT_ENCODER
     encoder.save_parts(inner)
-    own = inner / VOCAB
-    if encoder.vocab_file and Path(encoder.vocab_file).resolve() != (
-        own.resolve()
-    ):
-        shutil.copyfile(encoder.vocab_file, own)
+    own, vocab_file = inner / VOCAB, getattr(encoder, 'vocab_file', None)
+    if vocab_file and Path(vocab_file).resolve() != own.resolve():
+        shutil.copyfile(vocab_file, own)
 
 
 def use_saved_text_encoder(
@@ -51,7 +49,7 @@ def use_saved_text_encoder(
 
 
 def set_text_encoder(cfg: Any, pretrained: str) -> None:
-    """Let a config take BERT's config and vocabulary from elsewhere.
+    """Let a config read the text encoder's config and vocabulary elsewhere.
 
     Args:
         cfg: The config, changed in place.

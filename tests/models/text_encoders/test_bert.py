@@ -49,7 +49,7 @@ def test_long_text_is_cut_and_said_once(bert_dir, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger('mmengine'), 'propagate', True)
     said = []
     monkeypatch.setattr(
-        'mmdit.models.text_encoders.bert.print_log',
+        'mmdit.models.text_encoders.hf.print_log',
         lambda message, **_: said.append(message),
     )
     encoder = loaded(bert_dir)
