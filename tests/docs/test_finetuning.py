@@ -1,21 +1,17 @@
 """The commands of docs/finetuning.md, one after the other, with tiny files."""
 
 import json
-import re
-import shlex
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from in_process import call_mmdit
+from pages import read_blocks, read_page, run_line
 from PIL import Image
 from small_released import save_released
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / 'docs/finetuning.md'
+PAGE = read_page('finetuning.md')
 # The encoder of the small file, and little of everything.
 SMALLER = """
 model = dict(
@@ -48,22 +44,18 @@ def folder(tmp_path, bert_dir, tiny_data):
     return tmp_path
 
 
-def read_blocks(language):
-    return re.findall(rf'```{language}\n(.*?)```', PAGE.read_text(), re.S)
-
-
 def test_every_command_runs(folder):
-    (config,) = read_blocks('python')
+    (config,) = read_blocks(PAGE, 'python')
     lines = [
-        line for block in read_blocks('bash') for line in block.splitlines()
+        line
+        for block in read_blocks(PAGE, 'bash')
+        for line in block.splitlines()
     ]
     assert len(lines) == 9
     printed = []
     for line in lines:
-        name, *args = shlex.split(line)
-        assert name == 'mmdit'
-        printed.append(call_mmdit(folder, *args))
-        if args[0] == 'config':
+        printed.append(run_line(line, folder))
+        if line.startswith('mmdit config '):
             with open(folder / 'finetune.py', 'a') as file:
                 file.write(config + SMALLER)
     assert 'OK, 1 rows' in printed[2]

@@ -2,32 +2,20 @@
 
 import json
 import re
-import shlex
-import subprocess
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from in_process import call_mmdit, command_line
+from in_process import command_line
+from pages import ROOT, read_blocks, read_page, run_line
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / 'docs/tutorial_own_data.md'
 # What makes the training short here.
 SHORTER = {
     '--train 1500 --val 60': '--train 24 --val 5',
     'max_iters=1500': 'max_iters=4',
 }
-
-
-def read_blocks(language):
-    text = PAGE.read_text()
-    for old, new in SHORTER.items():
-        assert old in text
-        text = text.replace(old, new)
-    return re.findall(rf'```{language}\n(.*?)```', text, re.S)
 
 
 def add_photographs(data):
@@ -45,25 +33,11 @@ def add_photographs(data):
             file.writelines([json.dumps(row) + '\n'] * 3)
 
 
-def run_line(line, folder):
-    """Run a line of the page, what is ours in this process."""
-    command, *args = shlex.split(
-        re.sub(
-            r'\$\(cat (\S+)\)',
-            lambda found: (folder / found[1]).read_text(),
-            line,
-        )
-    )
-    if command == 'mmdit':
-        call_mmdit(folder, *args)
-    else:
-        subprocess.run([command, *args], cwd=folder, check=True)
-
-
 def test_every_command_runs(tmp_path):
     folder = tmp_path
-    config, python = read_blocks('python')
-    blocks = read_blocks('bash')
+    page = read_page('tutorial_own_data.md', SHORTER)
+    config, python = read_blocks(page, 'python')
+    blocks = read_blocks(page, 'bash')
     assert len(blocks) == 8
     for number, block in enumerate(blocks):
         for line in block.splitlines():
