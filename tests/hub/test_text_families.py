@@ -13,7 +13,11 @@ from PIL import Image
 from small_encoders import FAMILIES
 
 from mmdit.apis import ReferringSegInferencer
+from mmdit.export.check import largest_differences, open_file
 from mmdit.export.folder import export_model
+from mmdit.export.modules import make_parts
+from mmdit.export.onnx import save_onnx
+from mmdit.export.program import trace
 from mmdit.export.runner import OnnxSegmenter
 from mmdit.hub import save_pretrained
 from mmdit.registry import MODELS
@@ -91,14 +95,18 @@ def test_a_moved_folder_reads_the_same_words(
     unknown = [row['unknown_words'] for row in rows]
     assert unknown == UNKNOWN.get(family, [None] * 3)
 
-    export_model(trained, config, 'onnx')
-    segmenter = OnnxSegmenter('onnx', threads=1)
-    exported = segmenter(PICTURE, EXPRESSIONS, return_probabilities=True)
-    for row, other in zip(exported['predictions'], expected, strict=True):
-        np.testing.assert_allclose(row['probabilities'], other, atol=1e-4)
-    unknown = [row['unknown_words'] for row in exported['predictions']]
-    assert unknown == UNKNOWN.get(family, [None] * 3)
+    # Images and masks are the same for all.
+    part, _ = make_parts(trained)
+    save_onnx(part, trace(part), tmp_path / 'text.onnx')
+    found = largest_differences(part, open_file(part, tmp_path / 'text.onnx'))
+    assert max(found.values()) < 1e-4
     if family == 'roberta':
+        export_model(trained, config, 'onnx')
+        segmenter = OnnxSegmenter('onnx', threads=1)
+        rows = segmenter(PICTURE, EXPRESSIONS, return_probabilities=True)
+        for row, other in zip(rows['predictions'], expected, strict=True):
+            np.testing.assert_allclose(row['probabilities'], other, atol=1e-4)
+            assert row['unknown_words'] is None
         Image.fromarray(PICTURE).save('photo.png')
         printed = call_mmdit(
             elsewhere, 'segment', 'photo.png', '红色圆圈', '--model', 'second'

@@ -172,3 +172,19 @@ def test_weights_are_not_loaded(tiny_segmentor):
         type='mmdit.SAMPretrained', checkpoint='/nowhere/sam.pth'
     )
     count_config(tiny_segmentor)
+
+
+@pytest.mark.parametrize(
+    'family', ['roberta', 'deberta-v2', 'modernbert', 'clip']
+)
+def test_every_family_of_text_encoders_is_counted(
+    tiny_segmentor, small_encoder, family, monkeypatch
+):
+    tiny_segmentor['text_encoder'] = dict(
+        type='mmdit.HFTextEncoder',
+        pretrained=small_encoder(family),
+        max_tokens=8,
+    )
+    use_plain_attention(monkeypatch)
+    flops = count_by_dispatch(build(tiny_segmentor))
+    assert count_config(tiny_segmentor, SIZE).flops == flops
