@@ -121,7 +121,11 @@ def write(
     meta: dict = {ORIGIN: source}
     if settings:
         meta[KEY] = settings
-    write_file(dst, state_dict, None if bare else dict(meta=meta))
+    beside: dict = dict(meta=meta)
+    if target == 'dit':
+        # What the authors' whole files hold, too: here of no training.
+        beside |= dict(epoch=0, optimizer={}, scheduler={}, lr=0.0)
+    write_file(dst, state_dict, None if bare else beside)
 
 
 def write_folder(args: argparse.Namespace, source: str) -> None:

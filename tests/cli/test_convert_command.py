@@ -13,6 +13,7 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
+from small_released import save_released
 from transformers import SamConfig, SamModel
 
 
@@ -85,6 +86,23 @@ def test_a_file_is_converted_and_comes_back(convert, src, sam, tmp_path):
     # Bare, as segment_anything reads it.
     assert_same(torch.load(back, weights_only=True), sam.state_dict())
     assert not list(tmp_path.glob('.*'))
+
+
+def test_the_authors_get_a_whole_file(convert, bert_dir, tmp_path):
+    released = save_released(bert_dir, tmp_path / 'released.pth')
+    convert(released, tmp_path / 'ours.pth')
+    convert(tmp_path / 'ours.pth', tmp_path / 'back.pth', *to('dit'))
+    given, back = (
+        torch.load(tmp_path / name, weights_only=True)
+        for name in ('released.pth', 'back.pth')
+    )
+    whole = {'epoch', 'state_dict', 'optimizer', 'scheduler', 'lr'}
+    assert back.keys() - {'meta'} == whole
+    bare = {
+        key.removeprefix('module.'): value
+        for key, value in given['state_dict'].items()
+    }
+    assert_same(back['state_dict'], bare)
 
 
 def test_transformers_opens_the_directory(convert, src, sam, tmp_path):
