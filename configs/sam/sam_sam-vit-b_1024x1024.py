@@ -5,7 +5,7 @@
 _base_ = './prompts_sam-vit-b_4xb16-40e_refcoco-512x512.py'
 size = (1024, 1024)
 model = dict(
-    data_preprocessor=dict(size=size, centred=False),
+    data_preprocessor=dict(size=size, pad_center=False),
     backbone=dict(attention='windowed'),
     decode_head=dict(threshold=0.5, multimask=True),
 )

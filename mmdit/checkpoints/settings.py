@@ -40,6 +40,7 @@ NOT_COMPARED = {
     **dict.fromkeys(
         ('threshold', 'threshold_first'), 'chosen anew for each use'
     ),
+    'centred': 'the former name of pad_center',
 }
 #: What the DIT authors' files do not say: how their release computes them.
 RELEASE = {

@@ -55,7 +55,7 @@ def prepare(pixels: np.ndarray, settings: Settings) -> Prepared:
         values -= np.asarray(settings.mean, np.float32)[:, None, None]
         values /= np.asarray(settings.std, np.float32)[:, None, None]
     top = left = 0
-    if settings.centred:
+    if settings.pad_center:
         top = (settings.size[0] - height) // 2
         left = (settings.size[1] - width) // 2
     image = np.zeros((3, *settings.size), np.float32)

@@ -98,7 +98,7 @@ def make_settings(model: Any, cfg: Any) -> Settings:
         mean=pre.mean.flatten().tolist() if normalises else None,
         std=pre.std.flatten().tolist() if normalises else None,
         bgr_to_rgb=pre._channel_conversion,
-        centred=pre.centred,
+        pad_center=pre.pad_center,
         align_corners=head.align_corners,
         threshold=float(head.threshold),
         max_tokens=encoder.max_tokens,

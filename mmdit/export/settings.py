@@ -24,7 +24,7 @@ class Settings:
         mean: Of each channel, None where images are not normalised.
         std: Likewise.
         bgr_to_rgb: Whether the model wants RGB.
-        centred: Whether padding surrounds the image; else it lies right and
+        pad_center: Whether padding surrounds the image; else it lies right and
             below.
         align_corners: How logits are resized.
         threshold: A pixel belongs to a mask where its probability exceeds
@@ -43,7 +43,7 @@ class Settings:
     mean: list[float] | None
     std: list[float] | None
     bgr_to_rgb: bool
-    centred: bool
+    pad_center: bool
     align_corners: bool
     threshold: float
     max_tokens: int

@@ -3,6 +3,7 @@
 Shapes: B batch, (h, w) an image, (H, W) the size of the batch.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -30,9 +31,10 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         std: Standard deviation of each channel.
         bgr_to_rgb: Swap the channels, because mmcv loads BGR.
         size: Size of the batch (H, W).
-        centred: Whether padding surrounds the image; else it lies right and
+        pad_center: Whether padding surrounds the image; else it lies right and
             below, as SAM has it.
         non_blocking: Copy to the device asynchronously.
+        centred: What ``pad_center`` was called, for configs that are older.
     """
 
     def __init__(
@@ -41,9 +43,18 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         std: Sequence[float] | None = None,
         bgr_to_rgb: bool = True,
         size: Sequence[int] = (512, 512),
-        centred: bool = True,
+        pad_center: bool = True,
         non_blocking: bool = False,
+        centred: bool | None = None,
     ) -> None:
+        if centred is not None:
+            pad_center = centred
+            warnings.warn(
+                "'centred' of ReferDataPreprocessor is 'pad_center' now; "
+                'later versions will not know it',
+                FutureWarning,
+                stacklevel=2,
+            )
         for values in (mean, std):
             if not all(isinstance(v, (int, float)) for v in values or ()):
                 raise ValueError(
@@ -58,7 +69,7 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         )
         height, width = size
         self.size = (int(height), int(width))
-        self.centred = centred
+        self.pad_center = pad_center
         self.bgr_to_rgb = bgr_to_rgb
         if mean is None:
             self.register_buffer('mean', None, persistent=False)
@@ -111,7 +122,7 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
                 'size of ReferDataPreprocessor'
             )
         left, top = 0, 0
-        if self.centred:
+        if self.pad_center:
             left, top = free_width // 2, free_height // 2
         return left, free_width - left, top, free_height - top
 

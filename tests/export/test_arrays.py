@@ -20,12 +20,12 @@ def make_pixels(height, width):
 
 @pytest.mark.parametrize('size', [(40, 60), (61, 17), (32, 32), (9, 5)])
 @pytest.mark.parametrize('keep_ratio', [True, False])
-@pytest.mark.parametrize('centred', [True, False])
+@pytest.mark.parametrize('pad_center', [True, False])
 def test_images_enter_exactly_as_in_testing(
-    tiny_segmentor, size, keep_ratio, centred
+    tiny_segmentor, size, keep_ratio, pad_center
 ):
     tiny_segmentor['data_preprocessor'].update(
-        centred=centred, bgr_to_rgb=keep_ratio
+        pad_center=pad_center, bgr_to_rgb=keep_ratio
     )
     resize = dict(RESIZE, scale=(32, 24), keep_ratio=keep_ratio)
     config = make_config(tiny_segmentor, resize)

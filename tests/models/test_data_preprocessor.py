@@ -140,7 +140,7 @@ def test_mmseg_takes_the_padding_off_again():
 
 def test_padding_may_lie_right_and_below():
     data = batch((5, 16), (12, 7))
-    out = make(centred=False)(data, training=True)
+    out = make(pad_center=False)(data, training=True)
     expected = torch.zeros(3, 12, 16)
     expected[:, :5] = normalised(data['inputs'][0])
     torch.testing.assert_close(out['inputs'][0], expected)
@@ -148,3 +148,8 @@ def test_padding_may_lie_right_and_below():
     assert samples[0].padding_size == (0, 0, 0, 7)
     assert samples[1].padding_size == (0, 9, 0, 0)
     assert samples[1].gt_sem_seg.data[0, :, :7].all()
+
+
+def test_the_former_key_still_pads():
+    with pytest.warns(FutureWarning, match="'pad_center' now"):
+        assert not make(centred=False).pad_center
