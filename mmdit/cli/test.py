@@ -9,7 +9,7 @@ from mmengine.dist import is_main_process
 from mmdit.apis.models import load_config
 from mmdit.cli.naming import add_model, require_model
 from mmdit.downloads import is_url
-from mmdit.engine.command_line import RunParser, apply_arguments
+from mmdit.engine.command_line import RunParser, apply_arguments, launch
 from mmdit.engine.distributed import prepare_launcher
 from mmdit.engine.loading import use_safe_loading
 from mmdit.engine.testing import ScoringRunner, list_splits, set_out_file
@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
         default=2,
         help='seconds that a window of --show stays',
     )
-    return parser.parse('mmdit.cli.test')
+    return parser.parse()
 
 
 def read_model(args: argparse.Namespace) -> Config:
@@ -77,6 +77,7 @@ def read_model(args: argparse.Namespace) -> Config:
 def main() -> None:
     """Build the Runner from the config and test."""
     args = parse_args()
+    launch(args, 'mmdit.cli.test')
     cfg = read_model(args)
     if args.allow_other_settings:
         cfg.allow_other_settings = True

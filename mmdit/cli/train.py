@@ -3,9 +3,15 @@
 import argparse
 
 from mmdit.engine.amp import AMP_DTYPES, use_amp
-from mmdit.engine.command_line import RunParser, config_path, read_config
+from mmdit.engine.command_line import (
+    RunParser,
+    config_path,
+    launch,
+    read_config,
+)
 from mmdit.engine.distributed import launcher_rank, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
+from mmdit.engine.preflight import check_needs
 from mmdit.engine.stopping import train
 from mmdit.engine.work_dir import claim_work_dir, lock_work_dir
 
@@ -53,7 +59,7 @@ def parse_args() -> argparse.Namespace:
         choices=AMP_DTYPES,
         help='train in mixed precision of this dtype',
     )
-    return parser.parse('mmdit.cli.train')
+    return parser.parse()
 
 
 def main() -> None:
@@ -69,6 +75,9 @@ def main() -> None:
         cfg.resume = 'auto'
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
+    if launcher_rank(cfg.launcher) == 0:
+        check_needs(cfg)
+    launch(args, 'mmdit.cli.train')
     if launcher_rank(cfg.launcher) == 0:
         # Before the Runner writes logs and config there.
         try:

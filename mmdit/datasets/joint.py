@@ -112,6 +112,10 @@ class JointRefCOCODataset(ReferDataset):
             )
         return joined
 
+    def list_missing(self) -> list[str]:
+        """Say what does not exist of the files of all members."""
+        return [line for one in self.members for line in one.list_missing()]
+
     def _held_out_images(self) -> set[Id]:
         """Return the images of every split but train of every member."""
         folders = [Path(self.data_root) / m.name for m in self.members]

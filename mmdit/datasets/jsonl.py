@@ -9,6 +9,7 @@ from mmengine.dataset import BaseDataset
 
 from mmdit.registry import DATASETS
 
+from .reading.missing import list_missing_folders
 from .reading.rows import FORMAT, join_mask, read_rows
 from .refcoco import RefCOCODataset
 
@@ -86,6 +87,15 @@ class ReferJSONLDataset(BaseDataset):
         if not records:
             raise ValueError(f'{self.ann_file} has no rows; {FORMAT}')
         return records
+
+    def list_missing(self) -> list[str]:
+        """Say what does not exist of the files, and what to do."""
+        missing = list_missing_folders(self.data_prefix)
+        try:
+            next(read_rows(self.ann_file), None)
+        except (FileNotFoundError, ValueError) as error:
+            missing.insert(0, str(error))
+        return missing
 
     def get_data_info(self, idx: int) -> dict:
         """Return a copy of item ``idx``."""

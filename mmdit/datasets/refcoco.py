@@ -14,7 +14,8 @@ from mmengine.logging import print_log
 
 from mmdit.registry import DATASETS
 
-from .reading.refs import Ref, load_split
+from .reading.missing import list_missing, list_missing_folders
+from .reading.refs import Ref, find_refs, load_split
 from .reading.values import Id
 from .seeding import process_seeds
 
@@ -216,6 +217,14 @@ class RefCOCODataset(ReferDataset):
             dict(self._record(ref), **sentence)
             for ref in refs
             for sentence in ref.sentences
+        ]
+
+    def list_missing(self) -> list[str]:
+        """Say what does not exist of the files, and what to do."""
+        folder = Path(self.data_root) / self.name
+        return [
+            *list_missing(find_refs(folder, self.split_by, self.GENERALIZED)),
+            *list_missing_folders(self.data_prefix),
         ]
 
     def _record(self, ref: Ref) -> dict:

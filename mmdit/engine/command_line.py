@@ -3,9 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from mmengine.config import Config, DictAction
 
@@ -67,31 +65,33 @@ class RunParser(argparse.ArgumentParser):
             help=argparse.SUPPRESS,
         )
 
-    def parse(self, module: str) -> argparse.Namespace:
-        """Read the command line; with ``--gpus``, go on in new processes.
-
-        Args:
-            module: What a new process runs.
-        """
+    def parse(self) -> argparse.Namespace:
+        """Read the command line."""
         args = self.parse_args()
         if args.gpus is not None:
             if args.gpus < 1:
                 self.error(f'--gpus is {args.gpus}, expected 1 or more')
             if args.launcher != 'none':
                 self.error('--gpus is itself a launcher; leave out --launcher')
-            _launch(module, args.gpus, sys.argv[1:])
         os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
         return args
 
 
-def _launch(module: str, gpus: int, arguments: Sequence[str]) -> NoReturn:
-    """Replace this process by torchrun."""
+def launch(args: argparse.Namespace, module: str) -> None:
+    """With ``--gpus``, replace this process by torchrun; else do nothing.
+
+    Args:
+        args: Of a :class:`RunParser`.
+        module: What a new process runs, with the same command line.
+    """
+    if args.gpus is None:
+        return
     own = argparse.ArgumentParser(add_help=False)
     own.add_argument('--gpus')
-    _, rest = own.parse_known_args(arguments)
+    _, rest = own.parse_known_args()
     command = [
         *(sys.executable, '-m', 'mmdit.engine.launcher'),
-        f'--nproc_per_node={gpus}',
+        f'--nproc_per_node={args.gpus}',
         f'--nnodes={os.environ.get("NNODES", "1")}',
         f'--node_rank={os.environ.get("NODE_RANK", "0")}',
         f'--master_addr={os.environ.get("MASTER_ADDR", "127.0.0.1")}',
@@ -129,4 +129,10 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     return cfg
 
 
-__all__ = ['RunParser', 'apply_arguments', 'config_path', 'read_config']
+__all__ = [
+    'RunParser',
+    'apply_arguments',
+    'config_path',
+    'launch',
+    'read_config',
+]

@@ -3,7 +3,12 @@ import sys
 
 import pytest
 
-from mmdit.engine.command_line import RunParser, config_path, read_config
+from mmdit.engine.command_line import (
+    RunParser,
+    config_path,
+    launch,
+    read_config,
+)
 
 NAME = 'ldit_tiny_synthref-64x64'
 
@@ -21,7 +26,7 @@ def parse(monkeypatch):
         parser.add_argument('config', type=config_path)
         parser.add_argument('--weights')
         parser.add_argument('--text-encoder')
-        return parser.parse('tool.py')
+        return parser.parse()
 
     return parse
 
@@ -68,8 +73,9 @@ def test_gpus_start_torchrun_with_the_other_arguments(parse, monkeypatch):
     monkeypatch.setattr(os, 'execv', execv)
     monkeypatch.setenv('PORT', '29123')
     rest = [NAME, '--work-dir', 'w', '--cfg-options', 'a=1', 'b=2']
+    args = parse(*rest[:3], '--gpus', '4', *rest[3:])
     with pytest.raises(Replaced) as replaced:
-        parse(*rest[:3], '--gpus', '4', *rest[3:])
+        launch(args, 'tool.py')
     (command,) = replaced.value.args
     start = command.index('tool.py')
     assert command[:2] == ['-m', 'mmdit.engine.launcher']

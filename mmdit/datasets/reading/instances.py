@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .missing import describe_instances
 from .segmentations import MAX_PIXELS
 from .values import (
     PREPARE,
@@ -27,7 +28,7 @@ def read_instances(path: str | Path) -> tuple[dict, dict, list[str]]:
     """Do the same, and return what is wrong with ids instead of raising."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(_describe_missing_folder(path))
+        raise FileNotFoundError(describe_instances(path))
     return index_instances(load_json(path), path)
 
 
@@ -96,14 +97,3 @@ def check_image_entry(entry: dict) -> dict:
             )
         checked[key] = pixels
     return checked
-
-
-def _describe_missing_folder(path: Path) -> str:
-    """Say that a data set is not there, and which are."""
-    root = path.parent.parent
-    others = sorted({p.parent.name for p in root.glob('*/*refs(*)*')})
-    here = ', '.join(others) or 'no data set'
-    return (
-        f'{path} does not exist; expected the COCO-format annotations there, '
-        f'next to refs(<split_by>).p ({root} holds {here}): {PREPARE}'
-    )

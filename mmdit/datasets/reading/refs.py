@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from mmengine.logging import print_log
 
 from .instances import check_image_entry, load_instances
+from .missing import READERS, describe_refs
 from .pickles import load_plain_pickle
 from .values import PREPARE, Id, load_json, read_expression, read_id, short
 
@@ -29,14 +30,6 @@ _NO_TARGET = -1
 # Numbers and letters that a refs file may hold per byte: without lists and
 # texts that many refs share, it holds less than one.
 _MOST_PER_BYTE = 16
-# Which class reads the files of which name.
-_READERS = {
-    family: f"type='{name}', as in configs/_base_/datasets/{config}.py"
-    for family, name, config in (
-        ('refs', 'RefCOCODataset', 'refcoco_512x512'),
-        ('grefs', 'GRefCOCODataset', 'grefcoco_512x512'),
-    )
-}
 
 
 class Entry(NamedTuple):
@@ -122,7 +115,7 @@ def read_refs(
     """Read a refs file: every ref, or what is wrong with it."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(_describe_missing(path))
+        raise FileNotFoundError(describe_refs(path))
     refs = (load_json if path.suffix == '.json' else load_plain_pickle)(path)
     if not isinstance(refs, (list, tuple)):
         raise ValueError(
@@ -259,25 +252,6 @@ def load_split(
     ]
 
 
-def _describe_missing(path: Path) -> str:
-    """Say which refs files are there instead, and how to read them."""
-    found: dict[str, list[str]] = {
-        family: sorted(file.name for file in path.parent.glob(f'{family}(*)*'))
-        for family in _READERS
-    }
-    family = 'grefs' if path.name.startswith('grefs') else 'refs'
-    other = 'refs' if family == 'grefs' else 'grefs'
-    here = found[family] or found[other]
-    advice = 'set split_by to the name in brackets'
-    if found[other] and not found[family]:
-        advice = f'to read this format, set {_READERS[other]}'
-    return (
-        f'{path} does not exist; {path.parent} holds '
-        f'{", ".join(here) or f"no {family}(*) file at all"}: {advice} '
-        f'({PREPARE})'
-    )
-
-
 def _check_family(refs: Iterable, path: Path, generalized: bool) -> None:
     """Raise where RefCOCO is read as gRefCOCO, or the other way round."""
     given = [ref.get('ann_id') for ref in refs if isinstance(ref, dict)]
@@ -289,7 +263,7 @@ def _check_family(refs: Iterable, path: Path, generalized: bool) -> None:
     else:
         content, family = 'one annotation per ref (RefCOCO)', 'refs'
     raise ValueError(
-        f'ann_id in {path} holds {content}, which needs {_READERS[family]}: '
+        f'ann_id in {path} holds {content}, which needs {READERS[family]}: '
         f'{PREPARE}'
     )
 
