@@ -123,6 +123,12 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         name = Path(cfg.filename or 'model').stem
         cfg.work_dir = str(Path('work_dirs') / name)
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(key)
+        if isinstance(loader, dict) and not loader.get('num_workers'):
+            # PyTorch takes neither without workers.
+            loader.pop('persistent_workers', None)
+            loader.pop('prefetch_factor', None)
     # Also where a config has hooks of its own alone.
     hooks = cfg.setdefault('default_hooks', {})
     hooks.setdefault('settings', dict(type='mmdit.SettingsHook'))

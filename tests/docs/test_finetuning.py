@@ -25,8 +25,8 @@ model = dict(
         )
     )
 )
-train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
-val_dataloader = dict(num_workers=0, persistent_workers=False)
+train_dataloader = dict(batch_size=2, num_workers=0)
+val_dataloader = dict(num_workers=0)
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=1)
 """
