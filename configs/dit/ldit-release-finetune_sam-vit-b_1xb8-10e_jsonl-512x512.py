@@ -25,3 +25,4 @@ param_scheduler = [
     dict(_base_.param_scheduler[1], begin=1, end=10, eta_min=1e-7),
 ]
 train_cfg = dict(max_epochs=10)
+auto_scale_lr = dict(base_batch_size=8)

@@ -9,3 +9,4 @@ model = dict(
 train_dataloader = dict(batch_size=2)
 val_dataloader = dict(batch_size=2)
 test_dataloader = dict(batch_size=2)
+auto_scale_lr = dict(base_batch_size=2)

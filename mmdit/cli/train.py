@@ -13,6 +13,7 @@ from mmdit.engine.distributed import launcher_rank, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
 from mmdit.engine.preflight import check_needs
 from mmdit.engine.stopping import train
+from mmdit.engine.total_batch import scale_learning_rate
 from mmdit.engine.work_dir import claim_work_dir, lock_work_dir
 
 
@@ -59,6 +60,12 @@ def parse_args() -> argparse.Namespace:
         choices=AMP_DTYPES,
         help='train in mixed precision of this dtype',
     )
+    parser.add_argument(
+        '--auto-scale-lr',
+        action='store_true',
+        help='multiply the learning rate by the total batch over that of the '
+        'recipe (auto_scale_lr.base_batch_size)',
+    )
     return parser.parse()
 
 
@@ -66,11 +73,13 @@ def main() -> None:
     """Build the Runner from the config and train."""
     args = parse_args()
     cfg = read_config(args)
-    if args.amp or args.amp_dtype:
-        try:
+    try:
+        if args.amp or args.amp_dtype:
             use_amp(cfg, args.amp_dtype)
-        except ValueError as error:
-            raise SystemExit(f'{error} (--amp)') from error
+        if args.auto_scale_lr:
+            scale_learning_rate(cfg)
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
     if args.resume == 'auto':
         cfg.resume = 'auto'
     elif args.resume:

@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from .hooks.health_hook import last_checkpoint
 from .loading import SafeRunner
+from .total_batch import describe_batch
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -17,6 +18,8 @@ def train(cfg: Config) -> None:
     The exit status is 1 then, and 128 + number after a signal.
     """
     runner = SafeRunner.from_cfg(cfg)
+    if line := describe_batch(cfg, runner.world_size):
+        runner.logger.info(line)  # of the main process alone
     try:
         runner.train()
     except FloatingPointError:

@@ -83,6 +83,25 @@ def test_the_same_seed_gives_the_same_losses(folder):
     assert losses(again) == first
 
 
+def test_the_learning_rate_follows_the_total_batch(folder):
+    options = [*SMALL, 'train_cfg.max_iters=1', 'train_cfg.val_interval=1']
+    for loader in ('train_dataloader', 'val_dataloader'):
+        # As in a config for workers.
+        options.append(f'{loader}.persistent_workers=True')
+        options.append(f'{loader}.num_workers=0')
+    call_tool(
+        *('tools/train.py', folder, CONFIG, '--work-dir', 'scaled'),
+        *('--auto-scale-lr', '--cfg-options', *options),
+    )
+    (log,) = (folder / 'scaled').glob('*/*.log')
+    text = log.read_text()
+    line = 'total batch 4 (1 x 4), the recipe: batch 16 at learning rate 0.000'
+    assert f'{line}7; --auto-scale-lr makes it 0.000175 here' in text
+    saved = torch.load(folder / 'scaled/iter_1.pth', weights_only=False)
+    (group,) = saved['optimizer']['param_groups']
+    assert group['initial_lr'] == pytest.approx(7e-4 / 4)
+
+
 def test_tensorboard_gets_the_curves(folder):
     from tensorboard.backend.event_processing import event_accumulator
 
@@ -344,6 +363,5 @@ def test_the_full_size_model_runs_on_real_items(mini, full_size):
         *(f'{test_set}.name=refcocog', f'{test_set}.split_by=google'),
         *(f'{test_set}.split=val', f'{test_set}.indices=2'),
         *('test_dataloader.batch_size=2', 'test_dataloader.num_workers=0'),
-        'test_dataloader.persistent_workers=False',
     )
     assert len((mini / 'rows.csv').read_text().splitlines()) == 1 + 2

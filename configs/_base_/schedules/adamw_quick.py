@@ -19,3 +19,4 @@ train_cfg = dict(
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 randomness = dict(seed=0)
+auto_scale_lr = dict(enable=False, base_batch_size=16)
