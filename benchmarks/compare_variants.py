@@ -195,7 +195,7 @@ def run_all(args: argparse.Namespace) -> Iterator[dict]:
             raise
 
 
-def summarise(results: list[dict]) -> list[dict]:
+def summarize(results: list[dict]) -> list[dict]:
     """Return mean and spread of each config, in the order of the results."""
     rows = []
     for config in dict.fromkeys(result['config'] for result in results):
@@ -321,7 +321,7 @@ def main() -> None:
         )
     order = [config.name for config in args.configs]
     results.sort(key=lambda r: (order.index(r['config']), r['seed']))
-    rows = summarise(results)
+    rows = summarize(results)
     table = format_table(rows, results)
     insert_table(args.out, table)
     plot(rows, args.plot)

@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmdit.datasets.synthref import Scene, draw_example, outline, render
 from mmdit.visualization import draw_comparison, picture_name, tint
-from mmdit.visualization.drawing import CASING, INK, PAPER, TRUTH_COLOUR
+from mmdit.visualization.drawing import CASING, INK, PAPER, TRUTH_COLOR
 
 ROOT = Path(__file__).resolve().parents[1]
 GAP = 12
@@ -96,7 +96,7 @@ def draw_object(scene: Scene, number: int, lines: Sequence[str]) -> np.ndarray:
     mask = np.zeros((side, side), np.uint8)
     corners = outline(scene.objects[number]) * side
     cv2.fillPoly(mask, [corners.round().astype(np.int32)], 1)
-    tint(picture, mask, TRUTH_COLOUR, 0, CASING)
+    tint(picture, mask, TRUTH_COLOR, 0, CASING)
     return caption(picture, lines)
 
 

@@ -157,7 +157,7 @@ def measure(case: Case, setting: Setting, repeats: int) -> list[dict]:
     jobs, peaks, outputs = [], [], []
     for contender in case.contenders:
         job = contender.make()
-        job()  # caches and lazy initialisation
+        job()  # caches and lazy initialization
         peak, output = peak_memory(job, setting.device)
         jobs.append(job)
         peaks.append(peak)

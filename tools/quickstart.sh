@@ -169,4 +169,4 @@ command=$ENV_DIR/bin/mmdit
 say "  $command segment $MMDIT_ROOT/demo/scene.png 'the blue star'"
 say "  $command web"
 say "  $command report $rows --overlays $overlays --out report.html"
-say 'The model knows drawn scenes of coloured shapes; no photographs.'
+say 'The model knows drawn scenes of colored shapes; no photographs.'

@@ -8,7 +8,7 @@ trained_on = 'a handful of photographs, overfitted'
 model = dict(
     text_encoder=dict(vocab_file=data_root + 'vocab.txt', max_tokens=16)
 )
-# There is no train split: what is scored is what was learnt.
+# There is no train split: what is scored is what was learned.
 dataset = dict(
     _delete_=True,
     type='RefCOCODataset',

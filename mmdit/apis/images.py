@@ -40,7 +40,7 @@ def read_image(
     """Return the pixels of an image as people see it.
 
     Rotation by EXIF is carried out, transparency is dropped, grey and CMYK
-    become colours, 16 bits become 8 (the upper ones), and of an animation
+    become colors, 16 bits become 8 (the upper ones), and of an animation
     only the first frame is read.
 
     Args:
@@ -206,7 +206,7 @@ def _from_tensor(tensor: 'Tensor', name: str) -> np.ndarray:
         if not (low >= 0 and high <= 1):
             raise ValueError(
                 f'{name} is a tensor with values from {low:g} to {high:g}; '
-                'floating point must be within 0 and 1, not normalised'
+                'floating point must be within 0 and 1, not normalized'
             )
         values = (values.double() * 255).round().byte()
     return values.numpy()

@@ -80,7 +80,7 @@ class Prompts:
         else:
             points = np.concatenate([points, self.box.reshape(2, 2)])
             labels = np.append(labels, [TOP_LEFT, BOTTOM_RIGHT])
-        # SAM's way: a pixel's index is scaled, not its centre.
+        # SAM's way: a pixel's index is scaled, not its center.
         scale = np.divide(sample.img_shape[1::-1], sample.ori_shape[1::-1])
         sample.prompts = InstanceData(
             points=torch.from_numpy((points * scale).astype(np.float32)),

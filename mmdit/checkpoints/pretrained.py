@@ -1,4 +1,4 @@
-"""SAM's weights, in any of their formats, as an initialisation."""
+"""SAM's weights, in any of their formats, as an initialization."""
 
 from collections.abc import Collection, Iterable
 
@@ -19,7 +19,7 @@ from .settings import compare_settings, describe_settings, recorded_settings
 from .sources import SOURCES, to_mmdit
 from .strict import check_finite, find_mismatches
 
-# What the paper adds to SAM: it starts from its own initialisation.
+# What the paper adds to SAM: it starts from its own initialization.
 ADDED_PREFIXES = (
     'text_encoder.',
     'backbone.text_injector.',
@@ -107,7 +107,7 @@ class SAMPretrained:
                     f'{self.checkpoint} ({SOURCES[source].title})',
                     *renamed.describe_dropped(),
                     *(f'resized {what}' for what in resized),
-                    *(f'{p} starts from its own initialisation' for p in own),
+                    *(f'{p} starts from its own initialization' for p in own),
                 ]
             ),
             logger='current',

@@ -95,10 +95,10 @@ def draw_prompts(image: np.ndarray, prompts: InstanceData) -> None:
     for point, label in zip(points, prompts.labels.tolist(), strict=True):
         by_label.setdefault(label, []).append(point)
     radius = max(1, max(image.shape) // 100)
-    for label, colour in ((INSIDE, GREEN), (OUTSIDE, RED)):
+    for label, color in ((INSIDE, GREEN), (OUTSIDE, RED)):
         for point in by_label.get(label, ()):
             cv2.circle(image, point, radius + 1, (255, 255, 255), -1)
-            cv2.circle(image, point, radius, colour, -1)
+            cv2.circle(image, point, radius, color, -1)
     if TOP_LEFT in by_label:
         corners = by_label[TOP_LEFT][0], by_label[BOTTOM_RIGHT][0]
         cv2.rectangle(image, *corners, GREEN, max(1, radius // 2))

@@ -35,7 +35,7 @@ ORIGINS = {
     'sam': 'SAM, by Meta AI (Apache-2.0), '
     'https://github.com/facebookresearch/segment-anything.',
     'dit': 'In the format of the authors of Deep Instruction Tuning, '
-    'https://github.com/wysnzzzz/DIT. **That repository states no licence**: '
+    'https://github.com/wysnzzzz/DIT. **That repository states no license**: '
     'ask its authors before you share or sell what comes of their files. Not '
     'scored with this code.',
 }

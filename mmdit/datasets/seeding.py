@@ -64,7 +64,7 @@ def seed_worker(
 
     MMEngine's own ``worker_init_fn`` seeds from run seed, rank and worker id
     alone: where workers do not persist, each epoch then repeats the crops,
-    flips and colours of the first. Use it by
+    flips and colors of the first. Use it by
     ``worker_init_fn=dict(type='mmdit.seed_worker')`` in a data loader; the
     scope must be spelt out, because the Runner looks the name up in
     MMEngine's root registry, without the default scope. Runs with

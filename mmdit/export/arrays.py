@@ -27,7 +27,7 @@ class Prepared:
 
 
 def prepare(pixels: np.ndarray, settings: Settings) -> Prepared:
-    """Resize, normalise and pad an image.
+    """Resize, normalize and pad an image.
 
     Args:
         pixels: (H0, W0, 3) uint8, BGR.

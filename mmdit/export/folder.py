@@ -90,13 +90,13 @@ def make_settings(model: Any, cfg: Any) -> Settings:
     resize = steps[0] if steps else None
     pre, head = model.data_preprocessor, model.decode_head
     encoder = model.text_encoder
-    normalises = pre._enable_normalize
+    normalizes = pre._enable_normalize
     return Settings(
         size=pre.size,
         resize=resize.scale if resize else None,
         keep_ratio=bool(resize and resize.keep_ratio),
-        mean=pre.mean.flatten().tolist() if normalises else None,
-        std=pre.std.flatten().tolist() if normalises else None,
+        mean=pre.mean.flatten().tolist() if normalizes else None,
+        std=pre.std.flatten().tolist() if normalizes else None,
         bgr_to_rgb=pre._channel_conversion,
         pad_center=pre.pad_center,
         align_corners=head.align_corners,

@@ -104,7 +104,7 @@ class MaskPart(Part):
         """Segment what the text refers to.
 
         Args:
-            image: (B, 3, h, w) normalised, padded images.
+            image: (B, 3, h, w) normalized, padded images.
             text: (B, L, D).
             real: (B, L) bool, True at real tokens; an input of models whose
                 text encoder has ``mask_padding`` and of no others.

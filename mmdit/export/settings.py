@@ -21,7 +21,7 @@ class Settings:
             pipeline brings an image, None where there is none.
         keep_ratio: Whether it keeps the ratio of the sides: the image then
             becomes as large as fits.
-        mean: Of each channel, None where images are not normalised.
+        mean: Of each channel, None where images are not normalized.
         std: Likewise.
         bgr_to_rgb: Whether the model wants RGB.
         pad_center: Whether padding surrounds the image; else it lies right and

@@ -76,7 +76,7 @@ def read_config(folder: Path) -> Config:
 def _encode(value: Any, place: str) -> Any:
     """Turn a value of a config into one of JSON.
 
-    How weights were once initialised is left out: they come with the folder,
+    How weights were once initialized is left out: they come with the folder,
     and the paths are of another machine.
     """
     if isinstance(value, dict):

@@ -16,9 +16,9 @@ from mmdit.registry import MODELS
 
 @MODELS.register_module()
 class ReferDataPreprocessor(ImgDataPreprocessor):
-    """Normalise images and pad them to one size.
+    """Normalize images and pad them to one size.
 
-    Padding comes after normalisation, so that it is exactly 0. Each data
+    Padding comes after normalization, so that it is exactly 0. Each data
     sample learns ``padding_size`` (left, right, top, bottom), which
     MMSegmentation's ``postprocess_result`` takes off again, ``pad_shape`` and
     ``batch_input_shape``; the points of its ``prompts``, where there are any,
@@ -27,7 +27,7 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
 
     Args:
         mean: Mean of each channel, R, G, B if ``bgr_to_rgb``. None: images are
-            not normalised.
+            not normalized.
         std: Standard deviation of each channel.
         bgr_to_rgb: Swap the channels, because mmcv loads BGR.
         size: Size of the batch (H, W).

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 # On dark and light, and on the red, green, cyan and yellow things that masks
 # surround: the line has a dark one on both sides.
-TRUTH_COLOUR, CASING = (0, 229, 255), (12, 12, 14)
-PREDICTION_COLOUR = (214, 51, 132)
+TRUTH_COLOR, CASING = (0, 229, 255), (12, 12, 14)
+PREDICTION_COLOR = (214, 51, 132)
 INK, PAPER = (28, 28, 30), (255, 255, 255)
 # Small images are enlarged, so that a person can see and read.
 MIN_SIDE = 256
@@ -33,7 +33,7 @@ def draw_comparison(
         expression: Written above the panels.
         truth: (H, W) bool, or None to leave its panel out.
         prediction: (H, W) bool, or None to leave its panel out.
-        alpha: Opacity of the prediction's colour; the truth is an outline.
+        alpha: Opacity of the prediction's color; the truth is an outline.
 
     Returns:
         (H', W', 3) uint8, RGB.
@@ -41,11 +41,11 @@ def draw_comparison(
     scale = max(1.0, MIN_SIDE / max(image.shape[:2]))
     panels, captions = [_enlarge(image, scale)], ['image']
     if truth is not None:
-        panels.append(_paint(image, truth, TRUTH_COLOUR, 0, scale, CASING))
+        panels.append(_paint(image, truth, TRUTH_COLOR, 0, scale, CASING))
         captions.append('truth')
     if prediction is not None:
         panels.append(
-            _paint(image, prediction, PREDICTION_COLOUR, alpha, scale)
+            _paint(image, prediction, PREDICTION_COLOR, alpha, scale)
         )
         caption = 'prediction'
         if truth is not None:
@@ -66,7 +66,7 @@ def _enlarge(image: np.ndarray, scale: float) -> np.ndarray:
 def _paint(
     image: np.ndarray,
     mask: np.ndarray,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     alpha: float,
     scale: float,
     casing: tuple[int, int, int] | None = None,
@@ -80,28 +80,28 @@ def _paint(
         (width, height),
         interpolation=cv2.INTER_NEAREST,
     )
-    tint(painted, big, colour, alpha, casing)
+    tint(painted, big, color, alpha, casing)
     return painted
 
 
 def tint(
     image: np.ndarray,
     mask: np.ndarray,
-    colour: tuple[int, int, int],
+    color: tuple[int, int, int],
     alpha: float = 0.5,
     casing: tuple[int, int, int] | None = None,
 ) -> None:
-    """Colour a mask's pixels and trace its outline, in place.
+    """Color a mask's pixels and trace its outline, in place.
 
     Args:
         image: (H, W, 3) uint8, RGB.
         mask: (H, W) uint8, 0 or 1.
-        colour: RGB.
-        alpha: Opacity of the colour.
-        casing: Colour of a line on both sides of the outline, if any.
+        color: RGB.
+        alpha: Opacity of the color.
+        casing: Color of a line on both sides of the outline, if any.
     """
     levels = np.arange(256)[:, None]
-    table = levels * (1 - alpha) + np.array(colour) * alpha
+    table = levels * (1 - alpha) + np.array(color) * alpha
     blend = cv2.LUT(image, table.astype(np.uint8)[None])
     cv2.copyTo(blend, mask, image)
     outlines, _ = cv2.findContours(
@@ -111,7 +111,7 @@ def tint(
     if casing is not None:
         thickness *= 2
         cv2.drawContours(image, outlines, -1, casing, 2 * thickness + 1)
-    cv2.drawContours(image, outlines, -1, colour, thickness)
+    cv2.drawContours(image, outlines, -1, color, thickness)
 
 
 def picture_name(img_path: str, sent_id: object) -> str:

@@ -8,7 +8,7 @@ from mmseg.visualization import SegLocalVisualizer
 
 from mmdit.registry import VISUALIZERS
 
-from .drawing import PREDICTION_COLOUR, draw_comparison
+from .drawing import PREDICTION_COLOR, draw_comparison
 
 
 @VISUALIZERS.register_module()
@@ -19,7 +19,7 @@ class ReferVisualizer(SegLocalVisualizer):
         name: Name of the instance.
         vis_backends: Where :meth:`add_datasample` stores pictures.
         save_dir: Folder of the backends.
-        alpha: Opacity of a mask's colour.
+        alpha: Opacity of a mask's color.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class ReferVisualizer(SegLocalVisualizer):
             vis_backends=vis_backends,
             save_dir=save_dir,
             classes=['background', 'referent'],
-            palette=[[0, 0, 0], list(PREDICTION_COLOUR)],
+            palette=[[0, 0, 0], list(PREDICTION_COLOR)],
             alpha=alpha,
         )
 

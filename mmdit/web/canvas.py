@@ -10,7 +10,7 @@ from mmdit.visualization import tint
 
 from .session import Box, Point, Session
 
-# One for each expression, told apart by the colour-blind, too (after Okabe
+# One for each expression, told apart by the color-blind, too (after Okabe
 # and Ito); style.css has the same.
 PALETTE = (
     (0, 114, 178),
@@ -58,7 +58,7 @@ def draw(
     canvas = cv2.resize(session.pixels, (width, height), interpolation=way)[
         ..., ::-1
     ].copy()
-    for answer, colour in zip(session.answers, PALETTE, strict=False):
+    for answer, color in zip(session.answers, PALETTE, strict=False):
         assert answer.probabilities is not None
         # Nearest: the pixels that count are the pixels that show.
         mask = cv2.resize(
@@ -67,7 +67,7 @@ def draw(
             interpolation=cv2.INTER_NEAREST,
         )
         is_selected = answer.name == selected
-        tint(canvas, mask, colour, SELECTED if is_selected else OTHERS)
+        tint(canvas, mask, color, SELECTED if is_selected else OTHERS)
     for answer in session.answers:
         if answer.name == selected:
             if answer.box is not None:
@@ -78,25 +78,25 @@ def draw(
 
 
 def _draw_box(canvas: np.ndarray, box: Box, scale: float) -> None:
-    """Draw a frame that shows on every colour."""
+    """Draw a frame that shows on every color."""
     left, top, right, bottom = (round(side * scale) for side in box)
-    for colour, thick in ((WHITE, 5), (INSIDE, 2)):
-        cv2.rectangle(canvas, (left, top), (right, bottom), colour, thick)
+    for color, thick in ((WHITE, 5), (INSIDE, 2)):
+        cv2.rectangle(canvas, (left, top), (right, bottom), color, thick)
 
 
 def _draw_point(canvas: np.ndarray, point: Point, scale: float) -> None:
     """Draw a disc with a plus or a minus, whose form tells them apart."""
     x, y, label = point
-    centre = round(x * scale), round(y * scale)
+    center = round(x * scale), round(y * scale)
     radius = max(6, round(max(canvas.shape[:2]) / 80))
-    colour = INSIDE if label else OUTSIDE
-    cv2.circle(canvas, centre, radius + 2, WHITE, -1, cv2.LINE_AA)
-    cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA)
+    color = INSIDE if label else OUTSIDE
+    cv2.circle(canvas, center, radius + 2, WHITE, -1, cv2.LINE_AA)
+    cv2.circle(canvas, center, radius, color, -1, cv2.LINE_AA)
     arm, thick = round(radius * 0.55), max(2, radius // 4)
-    left, right = (centre[0] - arm, centre[1]), (centre[0] + arm, centre[1])
+    left, right = (center[0] - arm, center[1]), (center[0] + arm, center[1])
     cv2.line(canvas, left, right, WHITE, thick)
     if label:
-        top, low = (centre[0], centre[1] - arm), (centre[0], centre[1] + arm)
+        top, low = (center[0], center[1] - arm), (center[0], center[1] + arm)
         cv2.line(canvas, top, low, WHITE, thick)
 
 

@@ -16,7 +16,7 @@ from mmdit.apis.results import make_prediction
 if TYPE_CHECKING:
     from mmdit.apis import ReferringSegInferencer
 
-# As many as there are colours that can be told apart.
+# As many as there are colors that can be told apart.
 MAX_EXPRESSIONS = 10
 # x, y in pixels of the picture; 1 inside the mask, 0 outside.
 Point = tuple[float, float, int]
@@ -133,7 +133,7 @@ def read_expressions(text: str | None) -> list[str]:
     if len(expressions) > MAX_EXPRESSIONS:
         raise ValueError(
             f'These are {len(expressions)} expressions; at most '
-            f'{MAX_EXPRESSIONS} are shown at a time, because more colours '
+            f'{MAX_EXPRESSIONS} are shown at a time, because more colors '
             'cannot be told apart.'
         )
     return expressions
@@ -264,7 +264,7 @@ def _show(
         place, old = len(session.answers), None
         if place == MAX_EXPRESSIONS:
             raise ValueError(
-                f'There are {place} masks; more colours cannot be told apart. '
+                f'There are {place} masks; more colors cannot be told apart. '
                 'Undo one, or drop the picture again.'
             )
         name, expression = _new_name(session), None

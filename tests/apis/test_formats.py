@@ -46,7 +46,7 @@ def out(tmp_path):
 
 
 def inside(rings, height, width):
-    """Return which centres of pixels lie within rings: even and odd."""
+    """Return which centers of pixels lie within rings: even and odd."""
     y, x = np.mgrid[:height, :width] + 0.5
     odd = np.zeros((height, width), bool)
     for ring in rings:

@@ -19,7 +19,7 @@ ROTATED = 6  # EXIF: turn by 90 degrees clockwise to see it upright
 
 @pytest.fixture(scope='module')
 def rgb():
-    """(24, 40, 3) uint8, patches of colour."""
+    """(24, 40, 3) uint8, patches of color."""
     patches = np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8)
     return patches.repeat(8, 0).repeat(8, 1)
 
@@ -55,7 +55,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_every_kind_of_file_gives_its_colours(rgb, tmp_path, kind):
+def test_every_kind_of_file_gives_its_colors(rgb, tmp_path, kind):
     mode, suffix, options = KINDS[kind]
     image = Image.fromarray(rgb).convert(mode)
     path = write(tmp_path, encode(image, suffix, **options))
@@ -63,7 +63,7 @@ def test_every_kind_of_file_gives_its_colours(rgb, tmp_path, kind):
     assert np.array_equal(read_image(image), rgb[..., ::-1])
 
 
-def test_cmyk_jpeg_keeps_its_colours(rgb, tmp_path):
+def test_cmyk_jpeg_keeps_its_colors(rgb, tmp_path):
     content = encode(Image.fromarray(rgb).convert('CMYK'), 'JPEG', quality=100)
     got = read_image(write(tmp_path, content)).astype(int)
     assert abs(got - rgb[..., ::-1]).mean() < 3

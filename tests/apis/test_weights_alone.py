@@ -57,7 +57,7 @@ def test_shell_python_and_a_converted_folder_agree(
     monkeypatch.setattr(sys, 'argv', command)
     convert.main()
     card = (folder / 'README.md').read_text()
-    assert 'states no licence' in card and str(tmp_path) not in card
+    assert 'states no license' in card and str(tmp_path) not in card
     for given in ((folder,), (None, folder)):
         assert predict(photo, *given)['rle'] == expected['rle']
     assert predict(photo, None, folder)['score'] == expected['score']

@@ -59,7 +59,7 @@ def test_the_table_shows_mean_and_spread(tool):
         *(make_result('a_x.py', seed, 10 + seed) for seed in (0, 1, 2)),
         make_result('b_x.py', 0, 30),
     ]
-    rows = tool.summarise(results)
+    rows = tool.summarize(results)
     assert rows[0]['mIoU'] == (11, 1)
     assert rows[1]['mIoU'] == (30, 0)
     table = tool.format_table(rows, results)

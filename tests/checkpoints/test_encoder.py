@@ -18,7 +18,7 @@ ARCH = dict(embed_dims=WIDTH, depth=DEPTH, num_heads=2, global_blocks=(1,))
 
 
 def start_from(checkpoint, **options):
-    """Build and initialise an encoder as a foreign project does."""
+    """Build and initialize an encoder as a foreign project does."""
     init_cfg = dict(type='mmdit.SAMPretrained', checkpoint=str(checkpoint))
     cfg = dict(
         type='mmdit.SAMViT',
@@ -106,7 +106,7 @@ def test_what_it_lacks_is_left_out_by_name(sam, weights, said):
     assert 'dropped backbone.neck. (6 tensors): this encoder has' in said[0]
 
 
-def test_an_injector_starts_from_its_own_initialisation(sam, weights, said):
+def test_an_injector_starts_from_its_own_initialization(sam, weights, said):
     injector = dict(type='mmdit.LayerwiseProjection', zero_init=False)
     file = weights(sam.state_dict())
     model = start_from(file, text_injector=injector)

@@ -209,7 +209,7 @@ def train(cfg, moment=None, count=1):
 
 
 def result(work_dir):
-    """Return what a run has learnt, and the name of its best checkpoint."""
+    """Return what a run has learned, and the name of its best checkpoint."""
     path = find_checkpoint(Path(work_dir))
     loaded = read_checkpoint(str(path))
     best = sorted(path.name for path in Path(work_dir).glob('best_*'))

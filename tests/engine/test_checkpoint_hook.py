@@ -19,17 +19,17 @@ NAMES = iter(range(10**6))
 
 
 class Line(BaseModel):
-    """A model of one parameter, whose weights cannot be initialised twice."""
+    """A model of one parameter, whose weights cannot be initialized twice."""
 
     loads_strictly = True
-    initialised = 0
+    initialized = 0
 
     def __init__(self):
         super().__init__()
         self.slope = torch.nn.Parameter(torch.ones(1))
 
     def init_weights(self):
-        type(self).initialised += 1
+        type(self).initialized += 1
 
     def forward(self, x, mode='tensor'):
         noise = torch.rand(1)
@@ -40,7 +40,7 @@ class Line(BaseModel):
 def safe():
     use_safe_loading()
     _held.clear()
-    Line.initialised = 0
+    Line.initialized = 0
 
 
 def make_runner(work_dir, max_iters=4, hook=None, **options):
@@ -89,7 +89,7 @@ def test_a_resumed_run_goes_on(tmp_path, resume, seed):
     randomness = dict(randomness=dict(seed=seed))
     make_runner(tmp_path, 2, **randomness)
     again = make_runner(tmp_path, 4, resume=resume, **randomness)
-    assert again.iter == 4 and Line.initialised == 1
+    assert again.iter == 4 and Line.initialized == 1
     if seed is not None:
         whole = make_runner(tmp_path / 'whole', 4)
         assert torch.equal(again.model.slope, whole.model.slope)
@@ -101,7 +101,7 @@ def test_auto_starts_from_the_weights_where_there_is_nothing(tmp_path):
     start = dict(load_from=str(tmp_path / 'weights.pth'), resume='auto')
     first = make_runner(tmp_path / 'run', 2, **start)
     assert first.model.slope.item() == pytest.approx(5, abs=0.1)
-    assert Line.initialised == 0
+    assert Line.initialized == 0
     assert make_runner(tmp_path / 'run', 4, **start).iter == 4
     assert last(tmp_path / 'run') == 'iter_4.pth'
 

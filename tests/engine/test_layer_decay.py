@@ -9,7 +9,7 @@ RATE, LR = 0.5, 1e-2
 
 
 def learning_rates(model, constructor=CONSTRUCTOR, **paramwise):
-    """Return the rate of every parameter that is optimised, by name."""
+    """Return the rate of every parameter that is optimized, by name."""
     wrapper = build_optim_wrapper(
         model,
         dict(
@@ -74,7 +74,7 @@ def test_an_encoder_alone_and_one_deep_inside_are_found():
     )
     assert inside == {f'0.0.{name}': lr for name, lr in alone.items()}
     assert alone['blocks.0.norm1.bias'][0] == LR * RATE
-    # What is frozen is not optimised.
+    # What is frozen is not optimized.
     assert 'pos_embed' not in alone
 
 

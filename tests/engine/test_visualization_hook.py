@@ -46,7 +46,7 @@ def test_every_expression_of_an_image_gets_a_file(samples, tmp_path):
     assert names == ['image_sent14.png', 'image_sent3.png']
     picture = cv2.imread(str(show_dir / names[0]))
     assert picture.shape[1] > 3 * 256
-    # The first panel shows the image in its own colours.
+    # The first panel shows the image in its own colors.
     assert tuple(picture[picture.shape[0] // 2, 100]) == BLUE
 
 

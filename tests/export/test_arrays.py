@@ -49,7 +49,7 @@ def test_images_enter_exactly_as_in_testing(
     )
 
 
-def test_images_may_come_unnormalised_and_unresized(tiny_segmentor):
+def test_images_may_come_unnormalized_and_unresized(tiny_segmentor):
     tiny_segmentor['data_preprocessor'].update(mean=None, std=None)
     model = build_model(tiny_segmentor)
     settings = make_settings(model, make_config(tiny_segmentor))

@@ -148,8 +148,8 @@ def test_mistakes_are_explained(segmenter, exported, picture, tmp_path):
         OnnxSegmenter(tmp_path)
     settings = json.loads((exported / 'settings.json').read_text())
     path = tmp_path / 'settings.json'
-    path.write_text(json.dumps(settings | dict(colour='red')))
-    with pytest.raises(ValueError, match='another version.*colour'):
+    path.write_text(json.dumps(settings | dict(color='red')))
+    with pytest.raises(ValueError, match='another version.*color'):
         OnnxSegmenter(tmp_path)
     path.write_text(json.dumps(settings))
     (tmp_path / 'tokenizer.json').write_bytes(

@@ -38,7 +38,7 @@ def test_a_model_larger_than_its_weights_takes_no_memory(folder, edit):
     'edit',
     [
         lambda model: model['backbone'].update(arch='../../x'),
-        lambda model: model['backbone'].update(colour='red'),
+        lambda model: model['backbone'].update(color='red'),
         lambda model: model['data_preprocessor'].update(mean={}),
         lambda model: model['data_preprocessor'].update(std=[1, 2]),
         lambda model: model['data_preprocessor'].update(mean=[[1], [1, 2]]),

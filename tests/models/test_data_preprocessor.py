@@ -25,20 +25,20 @@ def batch(*shapes, mask_shapes=None):
     return dict(inputs=images, data_samples=samples)
 
 
-def normalised(image):
-    """Normalise a BGR image pixel by pixel into RGB."""
+def normalized(image):
+    """Normalize a BGR image pixel by pixel into RGB."""
     rgb = image[[2, 1, 0]].double()
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
     return ((rgb - mean) / std).float()
 
 
-def test_images_are_normalised_and_centred_in_exact_zeros():
+def test_images_are_normalized_and_centred_in_exact_zeros():
     data = batch((5, 16), (12, 7), (12, 16))
     out = make()(data)['inputs']
     expected = torch.zeros(3, 3, 12, 16)
-    expected[0, :, 3:8] = normalised(data['inputs'][0])
-    expected[1, :, :, 4:11] = normalised(data['inputs'][1])
-    expected[2] = normalised(data['inputs'][2])
+    expected[0, :, 3:8] = normalized(data['inputs'][0])
+    expected[1, :, :, 4:11] = normalized(data['inputs'][1])
+    expected[2] = normalized(data['inputs'][2])
     torch.testing.assert_close(out, expected)
     assert out.dtype == torch.float32
     assert (out[0, :, :3] == 0).all()
@@ -142,7 +142,7 @@ def test_padding_may_lie_right_and_below():
     data = batch((5, 16), (12, 7))
     out = make(pad_center=False)(data, training=True)
     expected = torch.zeros(3, 12, 16)
-    expected[:, :5] = normalised(data['inputs'][0])
+    expected[:, :5] = normalized(data['inputs'][0])
     torch.testing.assert_close(out['inputs'][0], expected)
     samples = out['data_samples']
     assert samples[0].padding_size == (0, 0, 0, 7)

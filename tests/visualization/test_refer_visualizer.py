@@ -5,8 +5,8 @@ from PIL import Image
 from mmdit.visualization import draw_comparison
 from mmdit.visualization.drawing import (
     GAP,
-    PREDICTION_COLOUR,
-    TRUTH_COLOUR,
+    PREDICTION_COLOR,
+    TRUTH_COLOR,
 )
 
 
@@ -28,8 +28,8 @@ def panel_of(picture, number, width=400, height=300):
     return picture[top : top + height, left : left + width]
 
 
-def tinted(colour):
-    return (np.array([128] * 3) * 0.5 + np.array(colour) * 0.5).astype(int)
+def tinted(color):
+    return (np.array([128] * 3) * 0.5 + np.array(color) * 0.5).astype(int)
 
 
 def test_three_panels_show_image_truth_and_prediction(scene):
@@ -41,9 +41,9 @@ def test_three_panels_show_image_truth_and_prediction(scene):
     true, predicted = panel_of(picture, 1), panel_of(picture, 2)
     # The truth is an outline, which hides nothing of what it surrounds.
     assert (true[40:110, 40:160] == 128).all()
-    assert (true == TRUTH_COLOUR).all(axis=2).sum() > 300
+    assert (true == TRUTH_COLOR).all(axis=2).sum() > 300
     inside = predicted[40:110, 40:160]
-    assert abs(inside.astype(int) - tinted(PREDICTION_COLOUR)).max() <= 1
+    assert abs(inside.astype(int) - tinted(PREDICTION_COLOR)).max() <= 1
     for panel in (true, predicted):
         assert (panel[160:, 210:] == 128).all()
 

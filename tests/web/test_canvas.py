@@ -25,12 +25,12 @@ def halves():
     return Session('a', np.full((*SIZE, 3), 128, np.uint8), answers)
 
 
-def test_each_mask_has_its_colour_where_it_is(halves):
+def test_each_mask_has_its_color_where_it_is(halves):
     canvas = draw(halves, 0.5).astype(int)
     assert canvas.shape == (480, 720, 3)
-    for column, colour in ((180, PALETTE[0]), (540, PALETTE[1])):
+    for column, color in ((180, PALETTE[0]), (540, PALETTE[1])):
         got = canvas[240, column] - 128
-        assert (np.sign(got) == np.sign(np.array(colour) - 128)).all()
+        assert (np.sign(got) == np.sign(np.array(color) - 128)).all()
 
 
 def test_above_the_threshold_nothing_is_drawn(halves):
@@ -39,8 +39,8 @@ def test_above_the_threshold_nothing_is_drawn(halves):
 
 def test_the_selected_mask_stands_out(halves):
     plain, selected = draw(halves, 0.5), draw(halves, 0.5, 'left')
-    colour = np.array(PALETTE[0])
-    far, near = (abs(c[240, 180] - colour).sum() for c in (plain, selected))
+    color = np.array(PALETTE[0])
+    far, near = (abs(c[240, 180] - color).sum() for c in (plain, selected))
     assert near < far
     assert (plain[240, 540] == selected[240, 540]).all()
 
@@ -63,8 +63,8 @@ def test_small_pictures_grow_and_large_ones_shrink():
     assert draw(large, 0.5).shape == (1, 1440, 3)
 
 
-def test_there_is_a_colour_for_each_expression_here_and_in_the_style():
+def test_there_is_a_color_for_each_expression_here_and_in_the_style():
     assert len(set(PALETTE)) == len(PALETTE) == MAX_EXPRESSIONS
     style = Path(mmdit.web.__file__).with_name('style.css').read_text()
-    for i, colour in enumerate(PALETTE, 1):
-        assert f':nth-child({i}) {{ --mask: rgb{colour}; }}' in style
+    for i, color in enumerate(PALETTE, 1):
+        assert f':nth-child({i}) {{ --mask: rgb{color}; }}' in style

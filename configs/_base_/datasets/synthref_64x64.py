@@ -1,5 +1,5 @@
 # SynthRef: drawn scenes in RefCOCO's formats (docs/synthref.md).
-trained_on = 'drawn scenes of coloured shapes; no photographs'
+trained_on = 'drawn scenes of colored shapes; no photographs'
 data_root = 'data/synthref/'
 dataset = dict(type='RefCOCODataset', data_root=data_root)
 train_pipeline = [

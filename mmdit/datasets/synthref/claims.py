@@ -44,9 +44,9 @@ _BESIDE_WORDINGS = {
 _CLOSEST_WORDINGS = ('{} closest to',)
 
 # "Clear" is asked of the target; "possible" makes another object a rival.
-_SIDE_CLEAR, _SIDE_POSSIBLE = 0.14, -0.05  # from the centre towards the side
+_SIDE_CLEAR, _SIDE_POSSIBLE = 0.14, -0.05  # from the center towards the side
 _CORNER_CLEAR = 0.2
-_MIDDLE_CLEAR, _MIDDLE_POSSIBLE = 0.12, 0.25  # from the centre, either axis
+_MIDDLE_CLEAR, _MIDDLE_POSSIBLE = 0.12, 0.25  # from the center, either axis
 _LEAD = 0.12  # of a superlative over the next best
 _BESIDE_CLEAR, _BESIDE_POSSIBLE = 0.15, -0.05  # from the landmark
 
@@ -143,7 +143,7 @@ def _corner(scene: Scene, target: int) -> Iterator[Claim]:
 
 
 def _middle(scene: Scene, target: int) -> Iterator[Claim]:
-    # The nearer to the centre, the higher; 0 is the best.
+    # The nearer to the center, the higher; 0 is the best.
     scores = [
         -max(abs(coordinate - 0.5) for coordinate in obj.center)
         for obj in scene.objects

@@ -53,7 +53,7 @@ def render(scene: Scene, size: int) -> np.ndarray:
 def _paint(canvas: np.ndarray, obj: SceneObject) -> None:
     """Paint one object onto the (side, side, 3) canvas, in place."""
     side = len(canvas)
-    # OpenCV's integer coordinates are pixel centres; ours count from corners.
+    # OpenCV's integer coordinates are pixel centers; ours count from corners.
     corners = outline(obj) * side - 0.5
     fixed = np.rint(corners * 2**_SHIFT).astype(np.int32)[None]
     filled = np.zeros((side, side), np.uint8)
@@ -84,8 +84,8 @@ def _pattern(texture: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Args:
         texture: One of ``TEXTURES``.
-        x: (1, W) offsets from the object's centre, in periods.
-        y: (H, 1) offsets from the object's centre, in periods.
+        x: (1, W) offsets from the object's center, in periods.
+        y: (H, 1) offsets from the object's center, in periods.
 
     Returns:
         (H, W) bool.

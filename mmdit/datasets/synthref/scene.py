@@ -102,7 +102,7 @@ class SceneObject:
 
     @property
     def reach(self) -> float:
-        """Distance from the centre to the outline's furthest point."""
+        """Distance from the center to the outline's furthest point."""
         return self.radius * max(math.hypot(*p) for p in SHAPES[self.shape])
 
 
@@ -112,7 +112,7 @@ class Scene:
 
     Args:
         objects: 3 to 6 objects.
-        backdrop: 3 x 3 RGB colours in 0..1, row by row, to blend between.
+        backdrop: 3 x 3 RGB colors in 0..1, row by row, to blend between.
     """
 
     objects: tuple[SceneObject, ...]

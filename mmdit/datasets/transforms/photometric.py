@@ -1,4 +1,4 @@
-"""Changes of colour and sharpness, on BGR uint8 images."""
+"""Changes of color and sharpness, on BGR uint8 images."""
 
 import math
 from collections.abc import Sequence

@@ -87,7 +87,7 @@ class SamplePrompts(BaseTransform):
         # In testing the truth keeps its own size, unlike the image.
         height, width = results['img'].shape[:2]
         scale = np.array([width, height]) / mask.shape[::-1]
-        # Pixels are named by their index: their centres lie 0.5 further.
+        # Pixels are named by their index: their centers lie 0.5 further.
         points = (points + 0.5) * scale - 0.5
         results['prompt_points'] = points.astype(np.float32)
         results['prompt_labels'] = np.array(labels, np.int64)

@@ -105,7 +105,7 @@ class SAMViT(BaseModule):
         frozen_stages: The same for the patches' embedding and so many of the
             first blocks. -1 freezes nothing.
         with_cp: Recompute each block in the backward pass to save memory.
-        init_cfg: MMEngine's initialisation config, for instance
+        init_cfg: MMEngine's initialization config, for instance
             ``dict(type='mmdit.SAMPretrained', checkpoint=...)``.
     """
 

@@ -61,7 +61,7 @@ class SAMMaskHead(BaseModule):
         loss_decode: Config of one MMSegmentation loss or a list of them, as
             its decode heads take it; each is given logits (B, 1, h, w) and
             labels (B, h, w).
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
     """
 
     def __init__(

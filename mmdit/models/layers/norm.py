@@ -1,4 +1,4 @@
-"""Layer normalisations that torch does not have."""
+"""Layer normalizations that torch does not have."""
 
 import torch
 import torch.nn.functional as F
@@ -6,13 +6,13 @@ from torch import Tensor, nn
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """Normalise every pixel of a (B, C, H, W) map over its channels."""
+    """Normalize every pixel of a (B, C, H, W) map over its channels."""
 
     def __init__(self, num_channels: int, eps: float = 1e-6) -> None:
         super().__init__(num_channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised (B, C, H, W) map."""
+        """Return the normalized (B, C, H, W) map."""
         x = F.layer_norm(
             x.permute(0, 2, 3, 1),
             self.normalized_shape,
@@ -38,11 +38,11 @@ class StdLayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(embed_dims))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise (..., C) over its last axis, in float32 or better."""
+        """Normalize (..., C) over its last axis, in float32 or better."""
         if x.element_size() < 4:
             x = x.float()
-        centred = x - x.mean(dim=-1, keepdim=True)
+        shifted = x - x.mean(dim=-1, keepdim=True)
         # The root has no gradient at zero, where constant tokens are; far
         # below eps, the floor changes nothing.
         variance = x.var(dim=-1, keepdim=True).clamp_min(self.eps**4)
-        return self.weight * centred / (variance.sqrt() + self.eps) + self.bias
+        return self.weight * shifted / (variance.sqrt() + self.eps) + self.bias

@@ -42,7 +42,7 @@ def stack_points(
             points[i, : count_points(sample)] = sample.prompts.points
             labels[i, : count_points(sample)] = sample.prompts.labels
     height, width = inputs.shape[-2:]
-    # A pixel's centre lies half a pixel after its index.
+    # A pixel's center lies half a pixel after its index.
     return (points + 0.5) / points.new_tensor([width, height]), labels
 
 

@@ -40,7 +40,7 @@ class ReferringSegmentor(BaseSegmentor):
             and keep every pixel above 0. That dilates masks: 2.4 to 3.2 %
             more pixels, which costs 1 to 1.5 points of mIoU and oIoU on real
             masks. For comparisons with their tables.
-        init_cfg: MMEngine's initialisation config, for instance
+        init_cfg: MMEngine's initialization config, for instance
             ``dict(type='mmdit.SAMPretrained', checkpoint=...)``.
     """
 

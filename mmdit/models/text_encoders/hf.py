@@ -61,7 +61,7 @@ class HFTextEncoder(BaseModule):
             and if need be ``lora_alpha``, ``lora_dropout`` and
             ``target_modules``, a list of names (by default all linear
             layers), as of ``peft.LoraConfig``. None trains the weights.
-        init_cfg: MMEngine's initialisation config.
+        init_cfg: MMEngine's initialization config.
     """
 
     #: Name of the encoder's module, with which its parameters' names begin.
@@ -126,7 +126,7 @@ class HFTextEncoder(BaseModule):
         """Read the weights of ``pretrained``.
 
         BaseModule's own method must not run: it would call the
-        ``init_weights`` of ``transformers``, which re-initialises the model.
+        ``init_weights`` of ``transformers``, which re-initializes the model.
         """
         if self.pretrained is None:
             return

@@ -1,6 +1,6 @@
 """Groups of expressions: by length, by words, by size of what they name.
 
-Groups by words overlap, and they know words, not meaning: "orange" is a colour
+Groups by words overlap, and they know words, not meaning: "orange" is a color
 here even where it is a fruit. The lists are short on purpose, so that a reader
 of the report can judge them; the page shows them.
 """
@@ -24,7 +24,7 @@ def _phrases(text: str) -> list[str]:
     return [' '.join(phrase.split()) for phrase in text.split(',')]
 
 
-COLOURS = _phrases("""
+COLORS = _phrases("""
     red, orange, yellow, green, blue, purple, violet, pink, brown, black,
     white, grey, gray, beige, tan, gold, golden, silver, cyan, turquoise,
     blond, blonde
@@ -99,17 +99,17 @@ def group_by_length(expressions: Sequence[str]) -> Grouping:
 
 
 def group_by_words(expressions: Sequence[str]) -> Grouping:
-    """Group by words of position, colour and relation; groups overlap."""
-    relation, position, colour = map(_compile, (RELATIONS, POSITIONS, COLOURS))
+    """Group by words of position, color and relation; groups overlap."""
+    relation, position, color = map(_compile, (RELATIONS, POSITIONS, COLORS))
     texts = [' '.join(_words(text)) for text in expressions]
     has_relation = _contain(relation, texts)
     rest = [relation.sub(' ', text) for text in texts]
-    has_position, has_colour = _contain(position, rest), _contain(colour, rest)
+    has_position, has_color = _contain(position, rest), _contain(color, rest)
     groups = [
         Group('position', has_position),
-        Group('colour', has_colour),
+        Group('color', has_color),
         Group('relation', has_relation),
-        Group('none of these', ~(has_position | has_colour | has_relation)),
+        Group('none of these', ~(has_position | has_color | has_relation)),
     ]
     note = (
         'An expression may belong to several groups; the lists of words '
@@ -159,7 +159,7 @@ def _contain(pattern: re.Pattern, texts: Sequence[str]) -> np.ndarray:
 
 
 __all__ = [
-    'COLOURS',
+    'COLORS',
     'POSITIONS',
     'RELATIONS',
     'Group',

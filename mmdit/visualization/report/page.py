@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from .grouping import COLOURS, POSITIONS, RELATIONS, Grouping, group_rows
+from .grouping import COLORS, POSITIONS, RELATIONS, Grouping, group_rows
 from .rows import Results, check_same_items
 from .statistics import Bootstrap, Estimate, Ratio, metric_ratios
-from .summary import signed, summarise
+from .summary import signed, summarize
 
 BINS = 20
 # Below so many images a bootstrap of clusters is known to be too narrow.
@@ -68,7 +68,7 @@ def make_page(
         num_images=bootstrap.num_images,
         num_nothing=int(results.no_target.sum()),
         generalized=results.generalized,
-        glance=summarise(models, metrics, sections),
+        glance=summarize(models, metrics, sections),
         metrics=metrics,
         reference=metrics[0]['estimates'][0]['value'] if not other else None,
         bins=bins,
@@ -79,7 +79,7 @@ def make_page(
         level=round(100 * bootstrap.level),
         draws=draws,
         seed=seed,
-        words=dict(positions=POSITIONS, colours=COLOURS, relations=RELATIONS),
+        words=dict(positions=POSITIONS, colors=COLORS, relations=RELATIONS),
         num_pictures=len(pictures),
         pictures=pictures,
         data=_case_data(models, groupings, panels),

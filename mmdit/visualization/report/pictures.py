@@ -22,7 +22,7 @@ def choose_cases(scores: np.ndarray, number: int, seed: int = 0) -> list[int]:
         scores: (N,), such as IoUs or the differences of two models.
         number: How many to choose at most.
         seed: Seed of the order among equal scores, which would otherwise
-            favour the first images.
+            favor the first images.
 
     Returns:
         Distinct row numbers, in the order of the data set.

@@ -13,7 +13,7 @@ def signed(value: float) -> str:
     return '0.0' if text[1:] == '0.0' else text
 
 
-def summarise(
+def summarize(
     models: list[Results], metrics: list[dict], sections: list[dict]
 ) -> list[str]:
     """Say in sentences what matters most.
@@ -24,7 +24,7 @@ def summarise(
         sections: Tables of the groups.
     """
     if len(models) == 2:
-        return _summarise_pair(models[0], models[1], metrics, sections)
+        return _summarize_pair(models[0], models[1], metrics, sections)
     return [
         _say_misses(models[0]),
         *_say_nothing(models[0]),
@@ -90,7 +90,7 @@ def _say_weakest(metrics: list[dict], sections: list[dict]) -> str:
     )
 
 
-def _summarise_pair(
+def _summarize_pair(
     first: Results, second: Results, metrics: list[dict], sections: list[dict]
 ) -> list[str]:
     """Say which model is ahead, where, and how often."""
@@ -148,4 +148,4 @@ def _share(rows: np.ndarray, total: int) -> str:
     return f'{number} {noun} ({100 * number / total:.1f} %)'
 
 
-__all__ = ['signed', 'summarise']
+__all__ = ['signed', 'summarize']

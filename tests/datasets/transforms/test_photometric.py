@@ -21,7 +21,7 @@ ADJUSTMENTS = {
 
 
 def photo(seed=0, size=(40, 60)):
-    """Return a BGR image of smooth colours with noise, all levels used."""
+    """Return a BGR image of smooth colors with noise, all levels used."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[0 : size[0], 0 : size[1]]
     ramp = np.stack([rows * 6, columns * 4, 255 - rows * 3], -1)

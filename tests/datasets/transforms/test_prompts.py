@@ -69,7 +69,7 @@ def test_both_kinds_are_as_likely(mask):
 def test_the_point_follows_an_image_that_was_resized(mask):
     same, _ = sample(mask, kinds=['box'], random=False)
     twice, _ = sample(mask, (60, 80), kinds=['box'], random=False)
-    # A pixel's centre is half a pixel after its index, at any size.
+    # A pixel's center is half a pixel after its index, at any size.
     np.testing.assert_allclose((twice + 0.5) / 2, same + 0.5)
 
 

@@ -11,7 +11,7 @@ def test_constant_tokens_have_finite_gradients():
     assert tokens.grad.isfinite().all()
 
 
-def test_half_precision_is_normalised_in_float32():
+def test_half_precision_is_normalized_in_float32():
     tokens = torch.randn(2, 3, 64)
     got = StdLayerNorm(64)(tokens.bfloat16())
     expected = StdLayerNorm(64)(tokens.bfloat16().float())

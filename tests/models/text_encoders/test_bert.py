@@ -72,7 +72,7 @@ def test_init_weights_reads_the_directory_and_only_that(bert_dir):
         assert torch.equal(value, expected[name])
 
 
-def test_the_runner_does_not_reinitialise_a_loaded_bert(
+def test_the_runner_does_not_reinitialize_a_loaded_bert(
     bert_dir, tiny_segmentor
 ):
     """MMEngine calls init_weights of children; transformers has one too."""

@@ -135,7 +135,7 @@ def test_bars_and_groups_lead_to_their_cases(open_page):
     page.keyboard.press('Enter')
     expected = int(bar.get_attribute('title').split(': ')[1].split()[0])
     assert found(page) == expected >= 7
-    page.get_by_role('button', name='colour').click()
+    page.get_by_role('button', name='color').click()
     assert found(page) == 133
     assert page.evaluate('document.activeElement.id') == 'cases'
 
@@ -168,7 +168,7 @@ def test_text_has_contrast_and_fits(open_page, name, width, scheme):
         color_scheme=scheme,
     )
     assert page.evaluate('document.documentElement.scrollWidth') <= width
-    colours = page.evaluate(
+    colors = page.evaluate(
         """() => [...document.querySelectorAll(
             'h1 span, p, li, th, td, label, small, button, .interval')]
             .filter(e => e.innerText)
@@ -180,17 +180,17 @@ def test_text_has_contrast_and_fits(open_page, name, width, scheme):
                 return [getComputedStyle(e).color, of(ground)];
             })"""
     )
-    assert len(colours) > 100
-    for ink, paper in set(map(tuple, colours)):
+    assert len(colors) > 100
+    for ink, paper in set(map(tuple, colors)):
         assert contrast(ink, paper) >= 4.5, (ink, paper)
 
 
 def contrast(one, other):
-    """Return WCAG's contrast ratio of two CSS colours."""
+    """Return WCAG's contrast ratio of two CSS colors."""
 
-    def luminance(colour):
+    def luminance(color):
         channels = [
-            int(c) / 255 for c in colour[colour.index('(') + 1 : -1].split(',')
+            int(c) / 255 for c in color[color.index('(') + 1 : -1].split(',')
         ]
         linear = [
             c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4

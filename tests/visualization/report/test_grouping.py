@@ -15,10 +15,10 @@ def labels_of(grouping, row):
 @pytest.mark.parametrize(
     'expression, expected',
     [
-        ('the red cup on the left', ['position', 'colour']),
+        ('the red cup on the left', ['position', 'color']),
         ('cup left of the plate', ['relation']),
         ('the lowest cup next to the red plate', [
-            'position', 'colour', 'relation',
+            'position', 'color', 'relation',
         ]),
         ('Left, in front of him', ['position', 'relation']),
         ('man with a hat', ['none of these']),

@@ -46,9 +46,9 @@ def test_cases_are_all_rows(read):
     assert data['expressions'] == results.expressions
     assert data['ious'] == [pytest.approx(results.iou.tolist(), abs=1e-6)]
     assert data['images'][2:4] == ['1.jpg'] * 2
-    colour = data['labels'].index('colour')
-    has_colour = [bool(bits >> colour & 1) for bits in data['groups']]
-    assert has_colour == ['red' in text for text in results.expressions]
+    color = data['labels'].index('color')
+    has_color = [bool(bits >> color & 1) for bits in data['groups']]
+    assert has_color == ['red' in text for text in results.expressions]
 
 
 def test_numbers_of_a_small_page():

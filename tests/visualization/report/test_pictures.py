@@ -8,8 +8,8 @@ from report_rows import make_rows, write_json
 
 from mmdit.visualization import draw_comparison, picture_name
 from mmdit.visualization.drawing import (
-    PREDICTION_COLOUR,
-    TRUTH_COLOUR,
+    PREDICTION_COLOR,
+    TRUTH_COLOR,
 )
 from mmdit.visualization.report import (
     choose_cases,
@@ -41,8 +41,8 @@ def draw_overlays(folder, results, level):
     return folder
 
 
-def is_tinted(pixel, level, colour):
-    return abs(pixel - (level + np.array(colour)) / 2).max() < 20
+def is_tinted(pixel, level, color):
+    return abs(pixel - (level + np.array(color)) / 2).max() < 20
 
 
 def decode(uri):
@@ -79,7 +79,7 @@ def test_words_are_cut_off_overlays(results, tmp_path):
         # three panels of 256 pixels, enlarged from 90, and the two gaps
         assert picture.shape[1] == 3 * 256 + 2 * 8
         assert abs(picture[:, 5:250] - 120).max() < 12  # no ink, no paper
-        distance = abs(picture[:, 264:520] - TRUTH_COLOUR).max(axis=2)
+        distance = abs(picture[:, 264:520] - TRUTH_COLOR).max(axis=2)
         assert (distance < 60).sum() > 100
 
 
@@ -95,7 +95,7 @@ def test_the_other_model_adds_its_panel(results, tmp_path):
     # The prediction is everything but the truth: its corner is tinted.
     for place, level in ((0.70, 80), (0.98, 200)):
         pixel = picture[-8, int(place * width)]
-        assert is_tinted(pixel, level, PREDICTION_COLOUR)
+        assert is_tinted(pixel, level, PREDICTION_COLOR)
 
 
 def test_images_alone(results, tmp_path):
