@@ -1,6 +1,7 @@
 # From the authors' weights, or one's own of this kind, to one's own data
 # (docs/finetuning.md): mmdit train CONFIG --weights FILE.
 _base_ = './ldit-release_sam-vit-b_4xb16-cosine-40e_refcoco-512x512.py'
+trained_on = 'annotations of your own, from weights that knew others'
 own = dict(_delete_=True, type='ReferJSONLDataset', data_root='data/own/')
 train_dataloader = dict(
     batch_size=8,

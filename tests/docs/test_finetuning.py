@@ -59,6 +59,7 @@ def test_every_command_runs(folder):
             with open(folder / 'finetune.py', 'a') as file:
                 file.write(config + SMALLER)
     assert 'OK, 1 rows' in printed[2]
+    assert 'trained on annotations of your own' in printed[7]
     rows = [
         json.loads((folder / path).read_text())
         for path in (
