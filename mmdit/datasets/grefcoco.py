@@ -25,7 +25,7 @@ class GRefCOCODataset(RefCOCODataset):
     ``instances.json``; splits ``train``, ``val``, ``testA`` and ``testB``.
 
     Args:
-        dataset: Folder of the files, by default ``grefcoco``.
+        name: Folder of the files, by default ``grefcoco``.
         count_crowds: Let crowds count like other annotations.
         shuffle_expressions: Not for gRefCOCO: what two expressions of an image
             name may overlap, so that wrong words could be partly right.
