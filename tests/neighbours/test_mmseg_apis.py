@@ -101,6 +101,7 @@ def test_masks_of_an_expression_are_what_their_losses_take(tiny_refer):
         )
     )
     truth = dataset[0]['data_samples'].gt_sem_seg.data
-    loss = mmseg.registry.MODELS.build(dict(type='CrossEntropyLoss'))
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        loss = mmseg.registry.MODELS.build(dict(type='CrossEntropyLoss'))
     logits = torch.zeros(1, 2, *truth.shape[1:])
     assert loss(logits, truth) == pytest.approx(np.log(2))
