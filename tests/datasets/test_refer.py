@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmdit.datasets import RefCOCODataset
 from mmdit.datasets.reading.pickles import (
     UnsafePickleError,
     load_plain_pickle,
@@ -16,6 +17,7 @@ from mmdit.datasets.reading.refs import (
     load_refs,
     load_split,
 )
+from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
 from mmdit.registry import DATASETS
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / '_base_' / 'datasets'
@@ -311,3 +313,18 @@ def test_configs_name_their_files(name, folder, refs, loader):
         Path(path) / refs
     )
     assert dataset.name == folder
+
+
+@pytest.mark.parametrize('place', ['http://127.0.0.1:9/a.png', '/etc/a.png'])
+def test_a_path_in_place_of_a_mask_is_not_opened(tiny_refer, place):
+    path = tiny_refer / 'refcoco/instances.json'
+    content = json.loads(path.read_text())
+    for annotation in content['annotations']:
+        annotation['segmentation'] = place
+    path.write_text(json.dumps(content))
+    dataset = RefCOCODataset(
+        data_root=str(tiny_refer),
+        pipeline=[LoadReferImage(), LoadReferMask()],
+    )
+    with pytest.raises(ValueError, match=f'it holds "{place}", expected'):
+        dataset[0]

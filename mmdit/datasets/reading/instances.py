@@ -57,6 +57,9 @@ def _by_id(entries: list[dict], what: str, problems: list[str]) -> dict:
             if 'image_id' in entry:
                 label = f"'image_id' of {what} {short(name)}"
                 entry['image_id'] = read_id(entry['image_id'], label)
+            # COCO knows no paths: a text, perhaps a URL, is never opened.
+            if isinstance(entry.get('segmentation'), str):
+                entry['segmentation'] = [entry['segmentation']]
         except ValueError as error:
             problems.append(f'entry {number} of {what}s: {error}')
             continue

@@ -70,23 +70,36 @@ def load_plain_pickle(path: str | Path) -> Any:
     except Exception as error:
         raise ValueError(
             f'{path} is not a complete pickle ({type(error).__name__}: '
-            f'{error}); download it again: {_PREPARE}'
+            f'{error!s:.200}); download it again: {_PREPARE}'
         ) from error
 
 
 # Opcodes that say how many bytes follow: how many bytes say so.
+_FRAME = b'\x95'
 _COUNTED = {b'U': 1, b'\x8c': 1, b'C': 1, b'X': 4, b'T': 4, b'B': 4}
 
 
 def _is_simple(content: bytes) -> bool:
     """Tell whether Python's own unpickler may read a pickle."""
     match, end = _simple_opcodes(len(content)).match, 0
-    while found := match(content, end):
+    # Where an opcode has to end: there Python reads on from the file, and
+    # would take what follows half an opcode for its other half.
+    limit = len(content)
+    while found := match(content, end, limit):
         end = found.end()
         code = content[end : end + 1]
-        if code in _COUNTED:
+        if end == limit < len(content):
+            limit = len(content)
+        elif code == _FRAME and limit == len(content):
+            start, end = end + 1, end + 9
+            limit = end + int.from_bytes(content[start:end], 'little')
+            if limit > len(content):
+                return False
+        elif code in _COUNTED:
             start = end + 1 + _COUNTED[code]
             end = start + int.from_bytes(content[end + 1 : start], 'little')
+            if end > limit:
+                return False
         elif end == found.start():
             return code == b'.'
     return False
@@ -95,8 +108,8 @@ def _is_simple(content: bytes) -> bool:
 def _simple_opcodes(size: int) -> re.Pattern:
     """Match opcodes that are harmless in a file of ``size`` bytes.
 
-    They put nothing into the memo far beyond place ``size``, no frame is much
-    longer, and integers have 64 bits, so that not many have one hash.
+    They put nothing into the memo far beyond place ``size``, and integers have
+    64 bits, so that not many have one hash.
     """
     low = size.to_bytes(8, 'little').rstrip(b'\0')[-4:] or b'\0'
     places = b'.' * (len(low) - 1) + b'[\\x00-\\x%02x]' % low[-1]
@@ -109,7 +122,6 @@ def _simple_opcodes(size: int) -> re.Pattern:
         rb'M..',
         rb'[Jj]....',
         rb'G.{8}',
-        rb'\x95%b%b' % (places, rb'\x00' * (8 - len(low))),
         rb'\x8a(?:%b)' % b'|'.join(integers),
         rb'r%b%b' % (places, rb'\x00' * (4 - len(low))),
         rb'p(?:[0-9]{1,%d}|[0-%c][0-9]{%d})\n' % (rest, digits[0], rest),
