@@ -51,9 +51,10 @@ class Wording:
             for token, place in zip(encoded.ids, encoded.offsets, strict=True)
             if token == self._unknown
         ]
-        is_known = self._unknown is None
         return dict(
-            unknown_words=None if is_known else list(dict.fromkeys(words)),
+            unknown_words=(
+                None if self._unknown is None else list(dict.fromkeys(words))
+            ),
             truncated=len(encoded.ids) > self._max_tokens,
         )
 

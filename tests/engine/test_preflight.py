@@ -108,7 +108,7 @@ def test_joined_and_own_data_sets_name_what_they_lack(tiny_refer, capsys):
                     type='ReferJSONLDataset',
                     data_root='own',
                     ann_file='val.jsonl',
-                    data_prefix=dict(mask_path='masks'),
+                    data_prefix=dict(img_path='s3://own', mask_path='masks'),
                 )
             ),
         )

@@ -29,13 +29,14 @@ def list_missing_folders(data_prefix: Mapping[str, str]) -> list[str]:
     """Say which folders of images or masks do not exist.
 
     Args:
-        data_prefix: Their paths by key, as of a data set that is built.
+        data_prefix: Their paths by key, as of a data set that is built;
+            places of MMEngine's other storages (``s3://...``) are not asked.
     """
     return [
         f'{folder} does not exist; expected a folder there: put it there, or '
         f'set data_prefix=dict({key}=...) of the data set ({PREPARE})'
         for key, folder in data_prefix.items()
-        if not Path(folder).is_dir()
+        if '://' not in folder and not Path(folder).is_dir()
     ]
 
 

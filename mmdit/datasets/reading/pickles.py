@@ -74,8 +74,8 @@ def load_plain_pickle(path: str | Path) -> Any:
         ) from error
 
 
-# Opcodes that say how many bytes follow: how many bytes say so.
 _FRAME = b'\x95'
+# Opcodes that say how many bytes follow: how many bytes say so.
 _COUNTED = {b'U': 1, b'\x8c': 1, b'C': 1, b'X': 4, b'T': 4, b'B': 4}
 
 
