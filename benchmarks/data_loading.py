@@ -24,13 +24,16 @@ from statistics import median
 import cv2
 import numpy as np
 import torch
-from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.registry import init_default_scope
+from mmengine.config import ConfigDict
 from mmengine.runner import Runner, set_random_seed
 from rich.console import Console
 from rich.table import Table
 
-from mmdit.engine.command_line import config_path
+from mmdit.engine.command_line import (
+    add_cfg_options,
+    config_path,
+    open_config,
+)
 from mmdit.registry import DATASETS
 
 WORDS = ('the', 'a', 'man', 'woman', 'left', 'red', 'shirt', 'in', 'with')
@@ -51,7 +54,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     items.add_argument('--rounds', type=int, default=9, help='medians of them')
     items.add_argument('--items', type=int, default=64, help='per round')
     items.add_argument('--out', type=Path, help='write a JSON file')
-    items.add_argument('--cfg-options', nargs='+', action=DictAction)
+    add_cfg_options(items)
     index = commands.add_parser('index', help='time the annotation files')
     index.add_argument('--annotations', type=int, default=200_000)
     index.add_argument('--refs', type=int, default=50_000)
@@ -109,10 +112,7 @@ def time_batches(loader: ConfigDict, rounds: int) -> dict[str, float]:
 
 def measure_items(args: argparse.Namespace) -> None:
     """Time the items of a config, print a table and write the file."""
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.default_scope)
+    cfg = open_config(args.config, args.cfg_options)
     # As MMEngine and torch set up a worker.
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
 from mmengine.device import get_device
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
@@ -23,6 +21,7 @@ from rich.table import Table
 
 from mmdit.apis.models import load_weights
 from mmdit.datasets.transforms.prompts import PADDING, SamplePrompts
+from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.registry import METRICS, MODELS
 
 INNERMOST = SamplePrompts(kinds=('point',), random=False)
@@ -38,13 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--clicks', type=int, default=3, help='clicks on each mask (default 3)'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value pairs: '
-        'test_dataloader.dataset.split=testA',
-    )
+    add_cfg_options(parser, 'test_dataloader.dataset.split=testA')
     return parser.parse_args()
 
 
@@ -102,10 +95,7 @@ def correct(sample: SegDataSample, prediction: SegDataSample) -> SegDataSample:
 def main() -> None:
     """Score each number of clicks and print a table."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmdit'))
+    cfg = open_config(args.config, args.cfg_options)
     model = MODELS.build(cfg.model).to(get_device()).eval()
     load_weights(model, cfg, args.checkpoint)
     loader = Runner.build_dataloader(cfg.test_dataloader, seed=0)

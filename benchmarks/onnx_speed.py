@@ -16,10 +16,12 @@ from typing import Any
 
 import onnxruntime
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
 
-from mmdit.engine.command_line import config_path
+from mmdit.engine.command_line import (
+    add_cfg_options,
+    config_path,
+    open_config,
+)
 from mmdit.export.check import open_file
 from mmdit.export.folder import export_model
 from mmdit.export.modules import Part, make_parts
@@ -44,13 +46,7 @@ def parse_args() -> argparse.Namespace:
         default=10,
         help='how often each is timed (default: %(default)s)',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override settings of the config',
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
@@ -93,10 +89,7 @@ def time_rounds(forward: Callable[[], Any], rounds: int) -> list[float]:
 def main() -> None:
     """Build, export unless that is done, and time."""
     args = parse_args()
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmdit'))
+    cfg = open_config(args.config, args.cfg_options)
     model = MODELS.build(cfg.model).eval()
     parts = {part.name: part for part in make_parts(model)}
     files = {name: args.folder / f'{name}.onnx' for name in parts}

@@ -11,16 +11,14 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from mmengine.config import Config, DictAction
 from mmengine.dataset import BaseDataset
-from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from mmengine.structures import InstanceData
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
+from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.registry import DATASETS
-from mmdit.resources import resolve_config
 from mmdit.visualization import draw_comparison, picture_name
 
 # SAM's labels of prompt points; padding is -1.
@@ -54,12 +52,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--show', action='store_true', help='show each picture in a window'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        help='override settings of the config, as key=value pairs',
-    )
+    add_cfg_options(parser)
     args = parser.parse_args()
     if args.number < 1:
         parser.error(f'--number must be 1 or more, got {args.number}')
@@ -123,10 +116,7 @@ def make_sheet(pictures: list[np.ndarray], width: int) -> Image.Image:
 
 def build_dataset(args: argparse.Namespace) -> BaseDataset:
     """Build the data set of a config."""
-    cfg = Config.fromfile(resolve_config(args.config))
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    init_default_scope(cfg.get('default_scope', 'mmdit'))
+    cfg = open_config(args.config, args.cfg_options)
     return DATASETS.build(cfg[f'{args.mode}_dataloader'].dataset)
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
+from mmengine.registry import init_default_scope
 
 from mmdit.models.text_encoders.saving import (
     set_text_encoder,
@@ -20,6 +21,39 @@ def config_path(name: str) -> Path:
         return resolve_config(name)
     except FileNotFoundError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_cfg_options(
+    parser: argparse.ArgumentParser, example: str = ''
+) -> None:
+    """Add ``--cfg-options``, as MM projects have it.
+
+    Args:
+        parser: Where to.
+        example: An override to show in the help.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override settings of the config'
+        + (f': {example}' if example else ''),
+    )
+
+
+def open_config(name: str | Path, options: dict | None = None) -> Config:
+    """Read a config, change settings and enter its default scope.
+
+    Args:
+        name: Its path, or the name of one of mmdit.
+        options: What ``--cfg-options`` gave.
+    """
+    cfg = Config.fromfile(resolve_config(name))
+    if options:
+        cfg.merge_from_dict(options)
+    init_default_scope(cfg.get('default_scope', 'mmdit'))
+    return cfg
 
 
 class RunParser(argparse.ArgumentParser):
@@ -37,13 +71,7 @@ class RunParser(argparse.ArgumentParser):
             help='folder of logs and checkpoints; by default that of the '
             "config, or the config's name in work_dirs",
         )
-        self.add_argument(
-            '--cfg-options',
-            nargs='+',
-            action=DictAction,
-            metavar='KEY=VALUE',
-            help=f'override settings of the config: {example}',
-        )
+        add_cfg_options(self, example)
         self.add_argument(
             '--gpus',
             type=int,
@@ -137,8 +165,10 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> Config:
 
 __all__ = [
     'RunParser',
+    'add_cfg_options',
     'apply_arguments',
     'config_path',
     'launch',
+    'open_config',
     'read_config',
 ]

@@ -8,11 +8,8 @@ is 2 FLOPs; the tools of other MM projects print multiply-adds, half of it.
 import argparse
 from pathlib import Path
 
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
+from mmdit.engine.command_line import open_config
 from mmdit.models.complexity import Complexity, count_config
-from mmdit.resources import resolve_config
 
 COLUMNS = (
     'parameters (M)',
@@ -47,8 +44,7 @@ def parse_args() -> argparse.Namespace:
 def count(path: str, shape: list[int] | None) -> Complexity:
     """Count one config; stop with a reason where that is impossible."""
     try:
-        cfg = Config.fromfile(resolve_config(path))
-        init_default_scope(cfg.get('default_scope', 'mmdit'))
+        cfg = open_config(path)
         return count_config(
             cfg.model, None if shape is None else (shape[0], shape[1])
         )

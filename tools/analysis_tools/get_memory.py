@@ -10,13 +10,11 @@ import argparse
 from pathlib import Path
 
 import torch
-from mmengine.config import Config, DictAction
-from mmengine.registry import init_default_scope
 from rich.console import Console
 from rich.table import Table
 
+from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.models.memory import count_memory
-from mmdit.resources import resolve_config
 
 COLUMNS = (
     'weights',
@@ -56,25 +54,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--gpus', type=int, default=1, help='more than one add DDP buckets'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='settings to change, such as model.backbone.with_cp=True',
-    )
+    add_cfg_options(parser, 'model.backbone.with_cp=True')
     return parser.parse_args()
 
 
 def count(path: str, args: argparse.Namespace) -> tuple[str, list[float]]:
     """Return what is counted, and the GiB of each of ``COLUMNS``."""
     try:
-        cfg = Config.fromfile(resolve_config(path))
-        if args.cfg_options:
-            cfg.merge_from_dict(args.cfg_options)
+        cfg = open_config(path, args.cfg_options)
         batch = args.batch_size or cfg.train_dataloader.batch_size
         size = tuple(args.shape or cfg.model.data_preprocessor.size)
-        init_default_scope(cfg.get('default_scope', 'mmdit'))
         memory = count_memory(
             cfg.model.to_dict(),
             batch,
