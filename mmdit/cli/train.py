@@ -9,7 +9,7 @@ from mmdit.engine.command_line import (
     launch,
     read_config,
 )
-from mmdit.engine.distributed import launcher_rank, prepare_launcher
+from mmdit.engine.distributed import is_first_process, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
 from mmdit.engine.preflight import check_needs
 from mmdit.engine.stopping import train
@@ -84,10 +84,10 @@ def main() -> None:
         cfg.resume = 'auto'
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
-    if launcher_rank(cfg.launcher) == 0:
+    if is_first_process(cfg):
         check_needs(cfg)
     launch(args, 'mmdit.cli.train')
-    if launcher_rank(cfg.launcher) == 0:
+    if is_first_process(cfg):
         # Before the Runner writes logs and config there.
         try:
             if cfg.get('resume'):

@@ -14,6 +14,8 @@ from mmdit.models.text_encoders.saving import (
 )
 from mmdit.resources import resolve_config
 
+from .distributed import use_launcher
+
 
 def config_path(name: str) -> Path:
     """Resolve the argument CONFIG, or let argparse say what is wrong."""
@@ -157,6 +159,7 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> Config:
             # PyTorch takes neither without workers.
             loader.pop('persistent_workers', None)
             loader.pop('prefetch_factor', None)
+    use_launcher(cfg)
     # Also where a config has hooks of its own alone.
     hooks = cfg.setdefault('default_hooks', {})
     hooks.setdefault('settings', dict(type='mmdit.SettingsHook'))
