@@ -8,10 +8,10 @@ from mmengine.dist import is_main_process
 
 from mmdit.apis.models import load_config
 from mmdit.cli.naming import add_model, require_model
-from mmdit.downloads import is_url
 from mmdit.engine.command_line import RunParser, apply_arguments, launch
-from mmdit.engine.distributed import prepare_launcher
+from mmdit.engine.distributed import is_first_process, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
+from mmdit.engine.preflight import check_needs
 from mmdit.engine.testing import ScoringRunner, list_splits, set_out_file
 from mmdit.evaluation.tables import format_paper, format_table, read_paper
 
@@ -54,12 +54,6 @@ def parse_args() -> argparse.Namespace:
 def read_model(args: argparse.Namespace) -> Config:
     """Return the config of what is to be scored, with its weights and data."""
     model, weights = require_model(args)
-    if weights and not is_url(weights) and not Path(weights).exists():
-        raise FileNotFoundError(
-            f'checkpoint {weights!r} does not exist; give the path of a .pth '
-            'file that training wrote, or any other file, directory or URL '
-            'that docs/checkpoints.md describes'
-        )
     cfg, place = load_config(model, weights)
     cfg.load_from = place
     if place is None:
@@ -77,7 +71,6 @@ def read_model(args: argparse.Namespace) -> Config:
 def main() -> None:
     """Build the Runner from the config and test."""
     args = parse_args()
-    launch(args, 'mmdit.cli.test')
     cfg = read_model(args)
     if args.allow_other_settings:
         cfg.allow_other_settings = True
@@ -91,6 +84,9 @@ def main() -> None:
             show_dir=args.show_dir,
         )
     datasets = None if args.splits is None else list_splits(cfg, args.splits)
+    if is_first_process(cfg):
+        check_needs(cfg, datasets or [cfg.test_dataloader.dataset])
+    launch(args, 'mmdit.cli.test')
     prepare_launcher(cfg)
     use_safe_loading()
     runner = ScoringRunner.from_cfg(cfg)

@@ -1,7 +1,7 @@
-"""What a training needs, looked for before anything starts."""
+"""What a training or a test needs, looked for before anything starts."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from mmdit.registry import DATASETS, build_part
 OFFLINE = 'HF_HUB_OFFLINE is set'
 
 
-def check_needs(cfg: Config) -> None:
+def check_needs(cfg: Config, tested: Sequence[dict] | None = None) -> None:
     """Exit with status 1 where something is missing, and name all of it.
 
     What comes from the web is only named, unless ``HF_HUB_OFFLINE`` says that
@@ -27,11 +27,18 @@ def check_needs(cfg: Config) -> None:
 
     Args:
         cfg: The config of a training.
+        tested: The data sets of a test instead, which loads ``load_from``.
     """
     needs = _Needs()
-    for key in ('train_dataloader', 'val_dataloader'):
-        needs.add_data((cfg.get(key) or {}).get('dataset'))
-    start = _start(cfg)
+    if tested is None:
+        loaders = ('train_dataloader', 'val_dataloader')
+        needs.add_data(
+            [(cfg.get(key) or {}).get('dataset') for key in loaders]
+        )
+        start = _start(cfg)
+    else:
+        needs.add_data(tested)
+        start = cfg.load_from
     places = (
         dict(_initial_weights(cfg.model, 'model'))
         if start is None
@@ -48,7 +55,8 @@ def check_needs(cfg: Config) -> None:
         # Training and validation often lack the same.
         lines = enumerate(dict.fromkeys(needs.missing), 1)
         sys.exit(
-            'error: training cannot start, for these are missing:\n'
+            f'error: {"training" if tested is None else "the test"} cannot '
+            'start, for these are missing:\n'
             + '\n'.join(f'{number:3}. {line}' for number, line in lines)
         )
 

@@ -34,24 +34,32 @@ def needs(cfg, capsys):
     return said, [line for line in lines if line.startswith('to be fetched')]
 
 
+@pytest.mark.parametrize(
+    ('command', 'weights', 'begin'),
+    [
+        (['train', LDIT], 'sam_vit_b_01ec64.pth is not in the', 'training'),
+        (['test', LDIT, 'a.pth'], 'a.pth does not exist', 'the test'),
+    ],
+)
 def test_all_that_is_missing_is_named_before_processes_start(
-    empty_folder, monkeypatch
+    command, weights, begin, empty_folder, monkeypatch
 ):
     def execv(*_):
         raise AssertionError('processes were started')
 
     monkeypatch.setattr(os, 'execv', execv)
     with (
-        command_line(empty_folder, 'mmdit', 'train', LDIT, '--gpus', '2'),
+        command_line(empty_folder, 'mmdit', *command, '--gpus', '2'),
         pytest.raises(SystemExit) as stop,
     ):
         main()
     said = str(stop.value)  # the status is 1, then
+    assert said.startswith(f'error: {begin} cannot start')
     assert said.count('\n') == 4
     for missing in (
         '1. data/refer/refcoco/instances.json does not exist',
         '2. data/refer/images/train2014 does not exist',
-        'sam_vit_b_01ec64.pth is not in the cache',
+        weights,
         "cannot load 'bert-base-uncased'",
     ):
         assert missing in said
