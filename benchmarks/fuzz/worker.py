@@ -126,6 +126,11 @@ class Runner:
             self.target.path.parent.mkdir(parents=True)
             self.target.path.write_bytes(data)
         verdicts = [self._open(door) for door in self.target.doors]
+        before, self.peak_mb = self.peak_mb, _peak_mb()
+        self.state.end(0, self.peak_mb)
+        grown = self.peak_mb - before
+        if grown > self.target.memory_mb:
+            verdicts.append(Verdict('memory', 'reading', f'{grown} MB'))
         if os.path.exists(CANARY):
             os.remove(CANARY)
             verdicts.append(Verdict('escape', 'canary', 'ran code'))
@@ -150,12 +155,8 @@ class Runner:
         self.watch.armed = False
         signal.setitimer(signal.ITIMER_PROF, 0)
         seconds = time.process_time() - start
-        before, self.peak_mb = self.peak_mb, _peak_mb()
         self.state.end(seconds, self.peak_mb)
         name = getattr(door, '__name__', str(door))
-        grown = self.peak_mb - before
-        if grown > self.target.memory_mb and not verdict.kind:
-            return Verdict('memory', f'{name}: {verdict.place}', f'{grown} MB')
         if seconds > limit and not verdict.kind:
             return Verdict('slow', f'{name}: {verdict.place}', f'{seconds} s')
         return verdict

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmdit.checkpoints.files import read_checkpoint
-from mmdit.engine.loading import SafeRunner, use_safe_loading
+from mmdit.engine.loading import SafeRunner
 
 from ..formats import mutate_safetensors, mutate_zip
 from ..judging import CANARY, Target
@@ -26,11 +27,11 @@ _CODE = f"open({CANARY!r}, 'w')\n"
 
 
 class _Model(BaseModel):
-    """A model of one layer, which an optimizer has stepped once."""
+    """A model of one tensor, which an optimizer has stepped once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = nn.Linear(2, 3)
+        self.layer = nn.Linear(2, 3, bias=False)
 
     def forward(self, *args: Any, **kwargs: Any) -> dict:
         return {}
@@ -100,7 +101,6 @@ def _save(content: Any, random: Random | None = None) -> bytes:
 
 def make_pth(folder: Path) -> Target:
     """Files of ``torch.save``."""
-    use_safe_loading()
     path = folder / 'epoch_1.pth'
     runner = _run(folder)
     content = _content(runner)
@@ -109,8 +109,20 @@ def make_pth(folder: Path) -> Target:
     trees = (content, without_code, dict(state_dict=alone), alone)
     evil = _save({**alone, 'meta': _Evil()})
 
+    kept: dict[str, Any] = {}
+
+    def read() -> None:
+        kept.clear()
+        kept['content'] = read_checkpoint(str(path))
+
     def resume() -> None:
-        runner.resume(str(path), map_location='cpu')
+        if kept:
+            runner.resume(str(path), map_location='cpu')
+
+    # What a run resumes from is what has just been read.
+    CheckpointLoader.register_scheme(
+        '', lambda filename, map_location: kept['content'], force=True
+    )
 
     def mutate(data: bytes, random: Random) -> bytes:
         if random.random() < 0.4:
@@ -124,7 +136,7 @@ def make_pth(folder: Path) -> Target:
 
     return Target(
         path,
-        [lambda: read_checkpoint(str(path)), resume],
+        [read, resume],
         [
             *map(_save, trees),
             _save(alone, _Old()),

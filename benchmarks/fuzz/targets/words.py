@@ -70,11 +70,18 @@ def make_expressions(folder: Path) -> Target:
         changed = text[:place] + piece * random.choice((1, 1, 1, 9))
         return (changed + text[place:]).encode('utf-8', 'surrogatepass')
 
+    known = len(encoder.tokenizer)
+
+    def tokenize(text: str) -> None:
+        ids, mask = encoder.tokenize([text, None])
+        assert ids.min() >= 0 and ids.max() < known
+        assert ids.shape == mask.shape == (2, 8) and mask[:, 0].all()
+
     words = ('the red thing', 'The  LEFT\tone.', '字é 🙂 \u200d', 'a\nb\n\nc')
     return Target(
         path,
         [
-            decoded(lambda text: encoder([text, None])),
+            decoded(tokenize),
             decoded(read_expressions),
         ],
         [word.encode() for word in words],
