@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from mmdit.files import open_text, write_text
+
 from .images import read_image
 from .limits import MAX_PIXELS
 from .outlines import simplify, trace
@@ -144,7 +146,7 @@ def _write_ids(folder: Path, rows: list[dict], _: int) -> None:
     """
     (folder / 'ids/masks').mkdir(parents=True, exist_ok=True)
     path = folder / 'ids/ids.csv'
-    with path.open('w', encoding='utf-8', newline='') as file:
+    with open_text(path) as file:
         table = csv.writer(file)
         table.writerow(['image', 'mask', 'id', 'expression', 'score'])
         for image, of_image in _by_image(rows).items():
@@ -245,8 +247,7 @@ def _from(folder: Path, image: str) -> str:
 
 
 def _dump(path: Path, content: dict) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, ensure_ascii=False), 'utf-8')
+    write_text(path, json.dumps(content, ensure_ascii=False))
 
 
 __all__ = ['FORMATS', 'coco_dataset', 'write_formats']

@@ -4,13 +4,14 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
+
+from mmdit.files import open_text
 
 # Letters and bytes of each half of a name; file systems allow 255 bytes.
 SLUG_LENGTH, SLUG_BYTES = 48, 96
@@ -91,7 +92,7 @@ class ResultWriter:
         """Write ``predictions.json`` and return its path."""
         self._file.close()
         path = self.out_dir / 'predictions.json'
-        with _open(self._path) as lines, _replacing(path) as file:
+        with _open(self._path) as lines, open_text(path) as file:
             file.write('[')
             for i, line in enumerate(lines):
                 file.write(',\n' * (i > 0) or '\n')
@@ -107,12 +108,12 @@ class ResultWriter:
         is_same = settings is not None and earlier == settings
         if not is_same and self._path.is_file():
             self.replaced = earlier
-        with _replacing(self._path) as file:
+        with open_text(self._path) as file:
             file.writelines(self._usable() if is_same else ())
         if settings is None:
             made_by.unlink(missing_ok=True)
         else:
-            with _replacing(made_by) as file:
+            with open_text(made_by) as file:
                 json.dump(settings, file)
 
     def _usable(self) -> Iterator[str]:
@@ -184,18 +185,6 @@ def _read_json(path: Path) -> Any:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """Open a file that takes a path's place when it is complete."""
-    part = path.with_name(f'.{path.name}.part')
-    try:
-        with _open(part, 'w') as file:
-            yield file
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 __all__ = ['ResultWriter']

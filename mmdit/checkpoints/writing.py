@@ -1,18 +1,17 @@
 """Write state dicts as files or directories, whole or not at all."""
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmdit.files import replace_file
+
 from .settings import KEY, METADATA_KEY
 
 TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
-PART = '.part'
 
 
 def check_destination(path: Path, target: str, overwrite: bool) -> None:
@@ -85,33 +84,3 @@ def write_hf_directory(
     path.mkdir(parents=True, exist_ok=True)
     write_file(path / 'model.safetensors', state_dict, None)
     config.save_pretrained(path)
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``path`` first: a crash leaves the old file or the new.
-
-    What ``write`` wrote is on the disk before it takes the name ``path``, also
-    where the machine itself loses power.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}{PART}')
-    try:
-        write(temporary)
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError:
-        # Some network file systems have no such thing for folders.
-        if path.is_file():
-            raise
-    finally:
-        os.close(descriptor)

@@ -20,6 +20,7 @@ from mmdit.datasets.reading.refs import (
     read_sentence,
 )
 from mmdit.datasets.reading.rows import read_rows
+from mmdit.files import write_text
 
 SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
 
@@ -80,9 +81,7 @@ def main() -> None:
         for word, count in sorted(words.items(), key=lambda x: (-x[1], x[0]))
         if count >= args.min_count
     ]
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    text = '\n'.join([*SPECIAL_TOKENS, *kept]) + '\n'
-    args.out.write_text(text, encoding='utf-8')
+    write_text(args.out, '\n'.join([*SPECIAL_TOKENS, *kept]) + '\n')
     print(
         f'{len(kept)} of {len(words)} words of {len(expressions)} '
         f'expressions: {args.out}'

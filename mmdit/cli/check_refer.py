@@ -30,6 +30,7 @@ from mmdit.datasets.checking.printing import (
     show_verdict,
     track,
 )
+from mmdit.files import write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -202,8 +203,7 @@ def write_report(
         ],
         leaks=[leak._asdict() for leak in leaks],
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1), encoding='utf-8')
+    write_text(path, json.dumps(content, indent=1))
 
 
 __all__ = ['main']

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mmdit.datasets import GRefCOCODataset, RefCOCODataset
 from mmdit.datasets.reading.refs import is_generalized
+from mmdit.files import open_text
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -37,8 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         split=args.split,
         sample_by='sentence',
     )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(args.out, 'w', encoding='utf-8') as file:
+    with open_text(args.out) as file:
         for item in dataset:
             row = to_row(item, args.out.parent)
             file.write(json.dumps(row, ensure_ascii=False) + '\n')

@@ -8,6 +8,7 @@ another, whose rows must be of the same items (docs/report.md).
 import argparse
 from pathlib import Path
 
+from mmdit.files import write_text
 from mmdit.visualization.report import (
     Results,
     check_same_items,
@@ -122,8 +123,7 @@ def main() -> None:
         draws=args.draws,
         seed=args.seed,
     )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(page, encoding='utf-8')
+    write_text(args.out, page)
     print(
         f'{args.out}: {len(models[0])} expressions, {len(pictures)} pictures, '
         f'{len(page.encode()) / 1e6:.1f} MB'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from mmdit.checkpoints.writing import replace_file
+from mmdit.files import replace_file
 
 ATOMIC = 'mmdit_atomic'
 

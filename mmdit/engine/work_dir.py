@@ -8,7 +8,7 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmdit.checkpoints.work_dir import list_checkpoints
-from mmdit.checkpoints.writing import PART
+from mmdit.files import PART
 
 LOCK = '.lock'
 # Descriptors of the locks that this process holds, until it ends.

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +18,7 @@ from mmengine.dist import (
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
+from mmdit.files import open_text
 from mmdit.registry import METRICS
 
 _ID_KEYS = (
@@ -236,26 +236,13 @@ class ReferIoUMetric(BaseMetric):
 
 def write_rows(rows: list[dict], path: Path) -> None:
     """Write the rows to a .json or .csv file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        # Half a surrogate pair must not cost the results of an evaluation.
-        with open(
-            temporary,
-            'w',
-            encoding='utf-8',
-            errors='backslashreplace',
-            newline='',
-        ) as file:
-            if path.suffix == '.json':
-                json.dump(rows, file, ensure_ascii=False, indent=1)
-            else:
-                writer = csv.DictWriter(file, list(rows[0]))
-                writer.writeheader()
-                writer.writerows(rows)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open_text(path) as file:
+        if path.suffix == '.json':
+            json.dump(rows, file, ensure_ascii=False, indent=1)
+        else:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
 
 
 def _named_row(sample: dict) -> dict:

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from mmdit.files import write_text
+
 FILE = 'settings.json'
 TOKENIZER = 'tokenizer.json'
 
@@ -55,8 +57,7 @@ class Settings:
 
     def save(self, folder: Path) -> None:
         """Write ``settings.json``."""
-        text = json.dumps(asdict(self), indent=2)
-        (folder / FILE).write_text(text + '\n', encoding='utf-8')
+        write_text(folder / FILE, json.dumps(asdict(self), indent=2) + '\n')
 
 
 def load_settings(folder: Path) -> Settings:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdit.evaluation import ReferIoUMetric
+from mmdit.files import write_text
 from mmdit.version import __version__
 
 from .client import hub_library
@@ -81,7 +82,7 @@ def write_card(
     if results:
         body += _table(scores, measured)
     text = f'---\n{data.to_yaml()}\n---\n{body}'
-    (folder / FILE).write_text(text, encoding='utf-8')
+    write_text(folder / FILE, text)
 
 
 def read_card(folder: Path) -> 'ModelCard':

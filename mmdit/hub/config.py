@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from mmdit.datasets.pipeline import find_pipeline
+from mmdit.files import write_text
 from mmdit.registry import MODELS, TRANSFORMS
 
 FILE = 'config.json'
@@ -49,7 +50,7 @@ def make_config(cfg: Any) -> dict:
 def write_config(content: dict, folder: Path) -> None:
     """Write ``config.json``."""
     text = json.dumps(content, indent=2, ensure_ascii=False)
-    (folder / FILE).write_text(text + '\n', encoding='utf-8')
+    write_text(folder / FILE, text + '\n')
 
 
 def read_config(folder: Path) -> Config:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmdit.checkpoints.writing import replace_file
+from mmdit.files import open_text
 
 from ..reading.images import near_path, read_size
 from ..reading.rows import parse_row
@@ -266,15 +266,11 @@ class _Images:
 
 def _write(path: Path, rows: Iterable[dict]) -> None:
     """Write a file, whole or not at all; images start from its folder."""
-
-    def write(part: Path) -> None:
-        with open(part, 'w', encoding='utf-8') as file:
-            for row in rows:
-                image = os.path.relpath(row['image'], path.parent)
-                line = json.dumps(row | dict(image=image), ensure_ascii=False)
-                file.write(line + '\n')
-
-    replace_file(path, write)
+    with open_text(path) as file:
+        for row in rows:
+            image = os.path.relpath(row['image'], path.parent)
+            line = json.dumps(row | dict(image=image), ensure_ascii=False)
+            file.write(line + '\n')
 
 
 def _nothing(source: Path, done: Converted) -> str:

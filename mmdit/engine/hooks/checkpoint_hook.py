@@ -16,8 +16,8 @@ from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 
 from mmdit.checkpoints.work_dir import LAST, find_checkpoint
-from mmdit.checkpoints.writing import replace_file
 from mmdit.datasets.seeding import process_rank, seed_all, seed_items
+from mmdit.files import replace_file
 from mmdit.quiet import without_lines
 from mmdit.registry import HOOKS
 
