@@ -8,6 +8,15 @@ ROOT = Path(__file__).resolve().parent
 # What a user may do without; the tests need all of it.
 OPTIONAL = ('bert', 'gdown', 'heif', 'lora', 'onnx', 'web')
 
+# What MMEngine's read_base imports: it follows no ``_base_``, and the names
+# of the configs are none of modules.
+LAZY_CONFIG = """from pathlib import Path
+from mmengine.config import Config
+globals().update(Config.fromfile(
+    Path(__file__).resolve().parents[{depth}] / '.mim/{name}').to_dict())
+del Config, Path
+"""
+
 
 def read_version() -> str:
     """Read the version without importing the package and torch with it."""
@@ -33,7 +42,7 @@ class BuildWithResources(build_py):
     """Put configs and tools into the package: ``mmdit/.mim``.
 
     That is where MM projects and ``mim`` look for them. An editable install
-    gets links, any other one copies.
+    gets links, any other one copies. ``mmdit/configs`` is for ``read_base``.
     """
 
     names = ('configs', 'demo', 'tools', 'model-index.yml')
@@ -54,6 +63,25 @@ class BuildWithResources(build_py):
                 shutil.copytree(source, target / name, ignore=ignored)
             else:
                 shutil.copy(source, target)
+        write_lazy_configs(target.parent)
+
+
+def write_lazy_configs(package: Path) -> None:
+    """Write a module for each config into ``configs`` of the package.
+
+    ``-`` of its name becomes ``_``, and ``+`` becomes ``plus``.
+    """
+    shutil.rmtree(package / 'configs', ignore_errors=True)
+    # None for what lies beside the folders: mim must find one file of a name.
+    for source in ROOT.glob('configs/*/**/*.py'):
+        name = source.relative_to(ROOT)
+        stem = name.stem.replace('+', 'plus').replace('-', '_')
+        module = package / name.with_stem(stem)
+        module.parent.mkdir(parents=True, exist_ok=True)
+        depth = len(name.parts) - 1
+        module.write_text(
+            LAZY_CONFIG.format(depth=depth, name=name.as_posix()), 'utf-8'
+        )
 
 
 # The MM packages (requirements/mminstall.txt) are on purpose in no list here:

@@ -33,6 +33,52 @@ config ldit_tiny_jsonl-128x128 own.py
 browse-data own.py --number 2 --out-dir items
 train own.py --work-dir run --cfg-options train_cfg.max_iters=1
 segment photo.png circle --model run --out-dir c
+train imports.py --work-dir imported
+segment photo.png circle --model imported --out-dir d
+"""
+# A config of another project, in MMEngine's two styles.
+IMPORTS = """
+from mmengine.config import read_base
+with read_base():
+    from mmdit.configs.own.ldit_tiny_jsonl_128x128 import *
+train_cfg.update(max_iters=1)
+train_dataloader.update(num_workers=0, persistent_workers=True)
+"""
+# One section of it, in another scope.
+SECTION = """
+from mmengine.config import read_base
+with read_base():
+    from mmdit.configs._base_.models.sam_vit_tiny import model
+default_scope = 'mmseg'
+model.update(_scope_='mmdit')
+model.text_encoder.update(vocab_file='data/own/vocab.txt')
+"""
+INHERITS = """
+_base_ = str(
+    __import__('mmdit.resources').resources.resolve_config(
+        'ldit_tiny_jsonl-128x128'
+    )
+)
+train_cfg = dict(max_iters=1)
+train_dataloader = dict(num_workers=0, persistent_workers=True)
+"""
+READ = """
+from pathlib import Path
+import mmdit
+from mmengine.config import Config
+package = Path(mmdit.__file__).parent
+def check(path, other):
+    one, other = Config.fromfile(path), Config.fromfile(other)
+    assert one.to_dict() == other.to_dict(), path
+    return one
+assert check('imports.py', 'inherits.py').train_cfg.max_iters == 1
+for source in sorted(package.glob('.mim/configs/*/**/*.py'))[::7]:
+    path = source.relative_to(package / '.mim').with_suffix('').as_posix()
+    name = path.replace('+', 'plus').replace('-', '_').replace('/', '.')
+    lines = Path('imports.py').read_text().split('    ')
+    Path('all.py').write_text(f'{lines[0]}    from mmdit.{name} import *')
+    check('all.py', source)
+    print(name)
 """
 RUN = """
 import sys
@@ -42,19 +88,25 @@ assert mmdit.__file__.startswith(sys.argv[1]), mmdit.__file__
 for line in sys.stdin.read().split(chr(10)):
     if line.split() and main(line.split()) != 0:
         sys.exit(line)
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+cfg = Config.fromfile('section.py')
+with DefaultScope.overwrite_default_scope(cfg.default_scope):
+    assert type(MODELS.build(cfg.model)).__name__ == 'ReferringSegmentor'
 """
 SHIPPED = ('configs', 'demo', 'tools', 'model-index.yml')
 
 
 def files_below(folder, names):
-    """Return the paths of all files, without byte code and resources."""
+    """Return the paths of all files, without byte code and what is built."""
     paths = [folder / name for name in names]
     paths += [path for name in names for path in (folder / name).rglob('*')]
     relative = [path.relative_to(folder) for path in paths if path.is_file()]
     return {
         path.as_posix()
         for path in relative
-        if path.suffix != '.pyc' and '.mim' not in path.parts
+        if path.suffix != '.pyc'
+        and path.parts[:2] not in (('mmdit', '.mim'), ('mmdit', 'configs'))
     }
 
 
@@ -100,6 +152,9 @@ def elsewhere(tmp_path, bert_dir):
     cv2.imwrite(str(elsewhere / 'masks/masks/1.png'), pixels[..., 0] & 128)
     table = 'image,expression\n1.png,the man in red\n'
     (elsewhere / 'masks/said.csv').write_text(table)
+    (elsewhere / 'imports.py').write_text(IMPORTS)
+    (elsewhere / 'section.py').write_text(SECTION)
+    (elsewhere / 'inherits.py').write_text(INHERITS)
     return elsewhere
 
 
@@ -133,9 +188,14 @@ def test_a_wheel_from_an_sdist_works_in_any_folder(
     )
     assert first[0]['rle'] == second[0]['rle']
     assert (elsewhere / 'c/predictions.json').is_file()
+    assert (elsewhere / 'd/predictions.json').is_file()
+    read = run(['-c', READ], elsewhere, PYTHONPATH=str(site)).split()
+    assert len(read) > 8
+    sources = list((ROOT / 'configs').glob('*/**/*.py'))
+    assert len(list((site / 'mmdit/configs').rglob('*.py'))) == len(sources)
 
 
-def test_an_editable_install_gets_links(checkout, tmp_path):
+def test_an_editable_install_gets_links(checkout, elsewhere, tmp_path):
     command = ['-m', 'pip', 'install', '--no-deps', '--no-build-isolation']
     command += ['--target', tmp_path / 'site', '-e', checkout]
     run(command, tmp_path, PYTHONPATH='')
@@ -144,3 +204,4 @@ def test_an_editable_install_gets_links(checkout, tmp_path):
         assert link.is_symlink() and link.samefile(checkout / name)
     scripts = (tmp_path / 'site').rglob('entry_points.txt')
     assert 'mmdit = mmdit.cli.main:main' in next(scripts).read_text()
+    assert run(['-c', READ], elsewhere, PYTHONPATH=str(checkout))
