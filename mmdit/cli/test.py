@@ -12,7 +12,12 @@ from mmdit.engine.command_line import RunParser, apply_arguments, launch
 from mmdit.engine.distributed import is_first_process, prepare_launcher
 from mmdit.engine.loading import use_safe_loading
 from mmdit.engine.preflight import check_needs
-from mmdit.engine.testing import ScoringRunner, list_splits, set_out_file
+from mmdit.engine.testing import (
+    ScoringRunner,
+    list_splits,
+    set_out_file,
+    use_tta,
+)
 from mmdit.evaluation.tables import format_paper, format_table, read_paper
 
 
@@ -35,6 +40,21 @@ def parse_args() -> argparse.Namespace:
         'of every data set where the config trains several together',
     )
     parser.add_argument(
+        '--tta',
+        action='store_true',
+        help='test-time augmentation: average the predictions of the image '
+        'and of its mirror image, with left and right swapped in the words '
+        '(or the views of tta_pipeline, where the config has one)',
+    )
+    parser.add_argument(
+        '--tta-scales',
+        nargs='+',
+        type=float,
+        metavar='PART',
+        help='with --tta, average over these parts of the size in testing, '
+        'such as 1 0.875 0.75',
+    )
+    parser.add_argument(
         '--show', action='store_true', help='show each picture in a window'
     )
     parser.add_argument(
@@ -48,7 +68,10 @@ def parse_args() -> argparse.Namespace:
         default=2,
         help='seconds that a window of --show stays',
     )
-    return parser.parse()
+    args = parser.parse()
+    if args.tta_scales and not args.tta:
+        parser.error('--tta-scales goes with --tta')
+    return args
 
 
 def read_model(args: argparse.Namespace) -> Config:
@@ -86,6 +109,8 @@ def main() -> None:
     datasets = None if args.splits is None else list_splits(cfg, args.splits)
     if is_first_process(cfg):
         check_needs(cfg, datasets or [cfg.test_dataloader.dataset])
+    if args.tta:
+        use_tta(cfg, args.tta_scales)
     launch(args, 'mmdit.cli.test')
     prepare_launcher(cfg)
     use_safe_loading()

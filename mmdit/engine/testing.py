@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import master_only
 from mmengine.runner import Runner
 
+from mmdit.datasets.pipeline import find_pipeline
 from mmdit.datasets.refcoco import rename_key
 
 #: The splits that papers report of each data set.
@@ -32,6 +33,14 @@ class ScoringRunner(Runner):
         """Write the config into the folder of the log."""
         name = Path(self.cfg.filename or 'config.py').name
         self.cfg.dump(str(Path(self._log_dir) / name))
+
+    def test(self) -> dict[str, float]:
+        """Score, with the views of :func:`use_tta` where it was called."""
+        if 'module' in self.cfg.model:
+            # None of the config's own: its settings are the checkpoint's.
+            dataset = self._test_dataloader['dataset']
+            find_pipeline(dataset)[:] = copy.deepcopy(self.cfg.tta_pipeline)
+        return super().test()
 
     def test_splits(
         self, datasets: Sequence[dict]
@@ -59,6 +68,66 @@ class ScoringRunner(Runner):
             self._test_evaluator = cfg.test_evaluator
             self._test_loop = cfg.test_cfg
             yield key, self.test(), len(self.test_dataloader.dataset)
+
+
+def use_tta(cfg: Config, scales: Sequence[float] | None = None) -> None:
+    """Let a test average each expression's views: test-time augmentation.
+
+    Wraps ``model`` in ``tta_model`` and makes ``tta_pipeline``, as they are
+    called in MMSegmentation. A config that has a ``tta_pipeline`` keeps it.
+    Else it is the test pipeline, for the image as it is and mirrored, with
+    left and right swapped in the words.
+
+    Args:
+        cfg: The config, which is changed.
+        scales: Also views of each of these parts of the pipeline's size.
+
+    Raises:
+        ValueError: Views cannot be made like this.
+    """
+    steps = list(find_pipeline(cfg.test_dataloader.dataset))
+    kinds = [str(step['type']).split('.')[-1] for step in steps]
+    if 'SamplePrompts' in kinds:
+        raise ValueError(
+            '--tta mirrors image and words, not points and boxes: the test '
+            'pipeline must be one without SamplePrompts'
+        )
+    model = cfg.get('tta_model') or dict(type='mmdit.ReferTTAModel')
+    cfg.model = dict(model, module=cfg.model)
+    # Of views: a list for each place in the batch.
+    cfg.test_dataloader.collate_fn = dict(type='pseudo_collate')
+    if 'tta_pipeline' not in cfg:
+        cfg.tta_pipeline = _make_views(steps, kinds, scales or (1.0,))
+    elif scales:
+        raise ValueError(
+            '--tta-scales does not go with the tta_pipeline of the config'
+        )
+
+
+def _make_views(
+    steps: list[dict], kinds: list[str], scales: Sequence[float]
+) -> list[dict]:
+    """Return a pipeline that ends in ``TestTimeAug``."""
+    views = [[step] for step in steps]
+    sized = [n for n, step in enumerate(steps) if 'scale' in step]
+    if list(scales) != [1.0] and not sized:
+        raise ValueError('--tta-scales needs a Resize in the test pipeline')
+    if not all(0 < scale <= 1 for scale in scales):
+        raise ValueError(
+            f'--tta-scales are parts of the size that the model takes, above '
+            f'0 and up to 1, got {" ".join(map(str, scales))}'
+        )
+    for n in sized:
+        width, height = steps[n]['scale']
+        views[n] = [
+            dict(steps[n], scale=(round(s * width), round(s * height)))
+            for s in scales
+        ]
+    # Before the mask, which is scored as it is.
+    place = kinds.index('LoadReferMask')
+    flips = [dict(type='mmdit.ReferFlip', prob=float(n)) for n in range(2)]
+    views.insert(place, flips)
+    return [dict(type='TestTimeAug', transforms=views)]
 
 
 def list_splits(cfg: Config, splits: Sequence[str] = ()) -> list[dict]:
@@ -141,4 +210,10 @@ def _show_dir(cfg: Config) -> str | None:
     return hook.get('show_dir')
 
 
-__all__ = ['ScoringRunner', 'add_name', 'list_splits', 'set_out_file']
+__all__ = [
+    'ScoringRunner',
+    'add_name',
+    'list_splits',
+    'set_out_file',
+    'use_tta',
+]

@@ -11,8 +11,6 @@ from mmseg.structures import SegDataSample
 
 from mmdit.registry import TRANSFORMS
 
-# `flip` is not among them: MMSegmentation's `postprocess_result` would turn
-# the prediction back, which it needs for test-time augmentation only.
 META_KEYS = (
     'img_path',
     'ori_shape',
@@ -26,8 +24,16 @@ META_KEYS = (
 )
 # Keys that some data sets give their items: where an item comes from among
 # several data sets, whether its expression names nothing, and whether its
-# image was turned.
-OPTIONAL_KEYS = ('dataset', 'split', 'split_by', 'no_target', 'turn_by_exif')
+# image was turned or mirrored: predictions are mirrored back.
+OPTIONAL_KEYS = (
+    'dataset',
+    'split',
+    'split_by',
+    'no_target',
+    'turn_by_exif',
+    'flip',
+    'flip_direction',
+)
 
 
 @TRANSFORMS.register_module()

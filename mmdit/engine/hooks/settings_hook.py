@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
 
 from mmdit.checkpoints.settings import (
@@ -76,6 +76,8 @@ def _describe(runner: Runner) -> dict[str, Any]:
 
 
 def _unwrap(runner: Runner) -> Any:
-    """Return the model itself."""
-    model = runner.model
-    return model.module if is_model_wrapper(model) else model
+    """Return the model without DDP and test-time augmentation."""
+    model: Any = runner.model
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model

@@ -1,5 +1,6 @@
 """Segmentors."""
 
 from .referring_segmentor import ReferringSegmentor
+from .tta import ReferTTAModel
 
-__all__ = ['ReferringSegmentor']
+__all__ = ['ReferTTAModel', 'ReferringSegmentor']

@@ -281,11 +281,15 @@ class ReferringSegmentor(BaseSegmentor):
         return masks[0] > 0
 
     def _unpad(self, logits: Tensor, sample: SegDataSample) -> Tensor:
-        """Upsample (M, 4H, 4W) logits to the input, (1, M, h, w) of it."""
+        """Upsample (M, 4H, 4W) logits to the input, (1, M, h, w) of it.
+
+        Those of a mirrored image (``flip`` of the metainfo) are turned back.
+        """
         size = height, width = sample.batch_input_shape
         logits = self.decode_head.predict(logits[None], size)
         left, right, top, bottom = sample.padding_size
-        return logits[:, :, top : height - bottom, left : width - right]
+        logits = logits[:, :, top : height - bottom, left : width - right]
+        return logits.flip(-1) if sample.get('flip') else logits
 
 
 def _check_corrections(corrections: int, decode_head: dict) -> None:

@@ -44,7 +44,7 @@ META = dict(
 def item():
     image = np.arange(36, dtype=np.uint8).reshape(3, 4, 3)
     mask = np.eye(6, 8, dtype=np.uint8)
-    return dict(META, img=image, gt_seg_map=mask, flip=True)
+    return dict(META, img=image, gt_seg_map=mask, unknown=1)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_mirrored_views_become_tensors():
     )
 
 
-def test_metainfo_is_the_named_keys_and_no_flip():
+def test_metainfo_is_the_named_keys_and_no_other():
     packed = PackReferSegInputs().transform(item())
     assert packed['data_samples'].metainfo == META
 
@@ -90,9 +90,10 @@ def test_metainfo_can_be_chosen():
 
 
 def test_optional_keys_are_carried_where_they_are():
-    results = dict(item(), no_target=True, ann_id=[], dataset='refcoco+')
+    given = dict(no_target=True, dataset='refcoco+', flip=False)
+    results = dict(item(), ann_id=[], **given)
     sample = PackReferSegInputs().transform(results)['data_samples']
-    assert (sample.no_target, sample.dataset) == (True, 'refcoco+')
+    assert {key: sample.get(key) for key in given} == given
     assert sample.ann_id == []
     assert 'split_by' not in sample
 
