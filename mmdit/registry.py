@@ -107,7 +107,7 @@ EVALUATOR = _child(root.EVALUATOR)
 INFERENCERS = _child(root.INFERENCERS, 'mmdit.apis.inferencer')
 LOG_PROCESSORS = _child(root.LOG_PROCESSORS)
 LOOPS = _child(root.LOOPS)
-MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS)
+MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS, 'mmdit.engine.sharding')
 OPTIMIZERS = _child(root.OPTIMIZERS)
 OPTIM_WRAPPER_CONSTRUCTORS = _child(
     root.OPTIM_WRAPPER_CONSTRUCTORS, 'mmdit.engine.layer_decay'

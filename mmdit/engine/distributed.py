@@ -29,6 +29,7 @@ _VARIABLES = dict(
         ),
     ),
 )
+_DDP = 'MMDistributedDataParallel'
 
 
 def use_launcher(cfg: Config) -> None:
@@ -104,10 +105,9 @@ def prepare_launcher(cfg: Config) -> None:
     if torch.cuda.is_available():
         return
     torch.distributed.init_process_group('gloo')
-    if cfg.get('model_wrapper_cfg') is None:
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel', device_ids=None
-        )
+    wrapper = cfg.get('model_wrapper_cfg') or {}
+    if 'DistributedDataParallel' in str(wrapper.get('type', _DDP)):
+        cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
 
 
 def watch_parent(grace: float = 60) -> None:

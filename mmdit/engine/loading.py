@@ -14,6 +14,8 @@ from mmengine.runner.checkpoint import get_torchvision_models
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.work_dir import find_checkpoint
 
+from .sharding import FullySharded, whole_states
+
 URL_SCHEMES = ('http://', 'https://')
 TORCHVISION = ('torchvision://', 'modelzoo://')
 # Written as MMEngine registers them, so that its loaders are replaced.
@@ -49,6 +51,17 @@ class SafeRunner(Runner):
                 'resume from another one, or start from its weights with '
                 'load_from and without --resume'
             ) from error
+
+    def load_or_resume(self) -> None:
+        """Load what there is to load, and share out what is to be shared."""
+        super().load_or_resume()
+        if isinstance(self.model, FullySharded):
+            self.model.share_out(self)
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint; all ranks must call this."""
+        with whole_states(self):
+            super().save_checkpoint(*args, **kwargs)
 
 
 def use_safe_loading() -> None:

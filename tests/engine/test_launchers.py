@@ -1,7 +1,6 @@
 """Processes that Slurm or MPI has started, on a CPU."""
 
 import os
-import socket
 import sys
 
 import pytest
@@ -9,23 +8,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from ranks import run_ranks
+from ranks import free_port, run_ranks, write_run
 
 from mmdit.cli.train import main
-from mmdit.datasets.synthref import write_synthref
 from mmdit.engine.distributed import use_launcher
 from mmdit.registry import HOOKS
-from mmdit.resources import resolve_config
-
-CONFIG = f"""
-_base_ = '{resolve_config('ldit_tiny_synthref-64x64')}'
-model = dict(backbone=dict(arch=dict(depth=2)))
-train_dataloader = dict(batch_size=2, num_workers=0)
-train_cfg = dict(max_iters=2, val_interval=9)
-default_hooks = dict(checkpoint=dict(interval=2))
-custom_hooks = [dict(type='mmdit.KeepWeights')]
-visualizer = dict(vis_backends=[])
-"""
 
 
 @HOOKS.register_module()
@@ -41,8 +28,7 @@ class KeepWeights(Hook):
 def folder(tmp_path_factory):
     """A folder with a small SynthRef, a config and a stand-in of Slurm's."""
     folder = tmp_path_factory.mktemp('run')
-    write_synthref(folder / 'data/synthref', train=4, val=1)
-    (folder / 'config.py').write_text(CONFIG)
+    write_run(folder, "custom_hooks = [dict(type='mmdit.KeepWeights')]\n")
     scontrol = folder / 'bin/scontrol'
     scontrol.parent.mkdir()
     scontrol.write_text(
@@ -81,9 +67,7 @@ def variables(launcher, rank, folder):
 
 def test_two_processes_of_slurm_and_mpi_train_as_one(folder, monkeypatch):
     for launcher in ('slurm', 'mpi'):
-        with socket.socket() as free:
-            free.bind(('127.0.0.1', 0))
-            port = dict(MASTER_PORT=str(free.getsockname()[1]))
+        port = free_port()
         argv = ['train', 'config.py', '--launcher', launcher]
         monkeypatch.setattr(sys, 'argv', [*argv, '--work-dir', launcher])
         ranks = [variables(launcher, rank, folder) | port for rank in (0, 1)]

@@ -13,6 +13,8 @@ from mmengine.runner import Runner
 
 from mmdit.registry import HOOKS
 
+from ..sharding import FullySharded
+
 #: SIGUSR1 is what Slurm sends ahead of a time limit, where it is told to.
 SIGNALS = ('SIGTERM', 'SIGINT', 'SIGUSR1')
 
@@ -75,7 +77,9 @@ class SignalHook(Hook):
         self, runner: Runner, *args: Any, **kwargs: Any
     ) -> None:
         """Stop at once: ranks may validate different numbers of batches."""
-        if self._received:
+        if isinstance(runner.model, FullySharded):
+            self.after_train_iter(runner)  # here they do not
+        elif self._received:
             self._stop(runner, self._received)
 
     def _stop(self, runner: Runner, number: int) -> NoReturn:
