@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -33,9 +34,15 @@ def requirements(*names: str) -> list[str]:
 
 
 def long_description() -> str:
-    """Return the README, or nothing where a copy comes without one."""
+    """Return the README, or nothing where a copy comes without one.
+
+    The package index shows it away from the files beside it: their images are
+    left out, and of links to them the text stays.
+    """
     readme = ROOT / 'README.md'
-    return readme.read_text(encoding='utf-8') if readme.is_file() else ''
+    text = readme.read_text(encoding='utf-8') if readme.is_file() else ''
+    text = re.sub(r'!\[[^]]*\]\((?!https:)[^)]*\)\n*', '', text)
+    return re.sub(r'\[([^]]+)\]\((?!https:)[^)]*\)', r'\1', text)
 
 
 class BuildWithResources(build_py):
@@ -94,15 +101,22 @@ setup(
     'as MM components',
     long_description=long_description(),
     long_description_content_type='text/markdown',
+    author='The mmdit contributors',
+    project_urls={'Paper': 'https://arxiv.org/abs/2404.00650'},
     license='Apache-2.0',
     keywords=['referring image segmentation', 'Segment Anything', 'OpenMMLab'],
     classifiers=[
         'Development Status :: 3 - Alpha',
+        'Environment :: Console',
+        'Environment :: GPU :: NVIDIA CUDA',
+        'Intended Audience :: Developers',
         'Intended Audience :: Science/Research',
-        'Programming Language :: Python :: 3',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3 :: Only',
         'Programming Language :: Python :: 3.10',
         'Programming Language :: Python :: 3.11',
         'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['mmdit', 'mmdit.*']),

@@ -6,6 +6,7 @@
 #   bash tools/run_tests.sh tests/models -k injector
 #   bash tools/run_tests.sh --durations=20      the slowest tests
 #   bash tools/run_tests.sh -n 0 tests/hub      in one process
+#   bash tools/run_tests.sh --floors            the oldest versions, see below
 #
 # All checks run even when one fails; the exit status tells whether any did.
 # The tests run in one process per core, and beside the other checks.
@@ -15,9 +16,53 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=env.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/env.sh"
 
-prepare_environment '[1/5]'
 cd -- "$MMDIT_ROOT"
 export HF_HUB_OFFLINE=1 # no test may need a hub
+color=no
+if [[ -t 1 ]]; then color=yes; fi
+# Workers beyond 8 cost more memory than they save time.
+pytest=(python -u -m pytest -n auto --maxprocesses 8 --dist worksteal
+    "--color=$color")
+
+# What the stated versions could break, in a few minutes: the safe reader, each
+# variant, text encoders, images, a training, an export, the page, the report.
+config=dit/ldit_sam-vit-b_4xb16-40e_refcoco-512x512.py
+smoke=(
+    tests/models/injectors
+    tests/models/heads
+    tests/models/text_encoders
+    tests/checkpoints/test_safe_loading.py
+    tests/apis/test_image_reading.py
+    tests/engine/test_visualization_hook.py
+    tests/visualization/report
+    tests/web/test_handlers.py
+    "tests/test_configs.py::test_config_trains_scores_and_comes_back[$config]"
+    'tests/hub/test_text_families.py::test_a_moved_folder_reads_the_same_words[bert]'
+)
+
+# --floors runs that part on the oldest Python (PYTHON, default python3.10)
+# with the oldest version that the requirements state of each package, in a
+# second environment beside the usual one. --floors-once does nothing where it
+# has passed with the same requirements.
+if [[ ${1:-} == --floors* ]]; then
+    once=$1
+    shift
+    select_environment
+    export MMDIT_ENV=$ENV_DIR-floors MMDIT_RESOLUTION=lowest-direct
+    export PYTHON=${PYTHON:-python3.10}
+    prepare_environment '[1/2] Oldest versions:'
+    passed=$ENV_DIR/.mmdit-passed
+    if [[ $once == --floors-once ]] && cmp -s "$passed" "$ENV_STAMP"; then
+        say '      the tests passed with these versions before'
+        exit 0
+    fi
+    start_step '[2/2] Smoke tests: pytest'
+    "${pytest[@]}" "${@:-${smoke[@]}}"
+    cp -- "$ENV_STAMP" "$passed"
+    exit 0
+fi
+
+prepare_environment '[1/5]'
 # What was found about files that did not change holds in another checkout.
 export MYPY_CACHE_DIR=${MYPY_CACHE_DIR:-$ENV_DIR/mypy_cache}
 
@@ -67,8 +112,4 @@ check_then_show() {
     [[ -z $failed ]] || die "FAILED: $failed"
 }
 
-color=no
-if [[ -t 1 ]]; then color=yes; fi
-# Workers beyond 8 cost more memory than they save time.
-python -u -m pytest -n auto --maxprocesses 8 --dist worksteal \
-    "--color=$color" "$@" 2>&1 | check_then_show
+"${pytest[@]}" "$@" 2>&1 | check_then_show

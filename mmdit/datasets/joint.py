@@ -51,7 +51,7 @@ class JointRefCOCODataset(ReferDataset):
             split but ``train`` of any member, and log how many. Only for
             ``split='train'``.
         data_prefix: Folder of the images, in ``data_root`` or absolute.
-        data_root, sample_by, test_mode, **kwargs: As in ``ReferDataset``.
+        data_root: As in ``ReferDataset``, like what follows it.
     """
 
     def __init__(
