@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = ('segment_anything', 'mmseg')
@@ -261,3 +262,18 @@ def test_an_old_python_is_named(checkout, tmp_path):
     assert result.returncode != 0
     assert 'Python 3.10 or newer is needed' in result.stderr
     assert str(old) in result.stderr
+
+
+def test_every_requirement_is_locked_to_versions_that_it_allows():
+    lock = ROOT / 'requirements' / 'lock.txt'
+    locked: dict[str, list[str]] = {}
+    for line in lock.read_text().splitlines():
+        name, version = line.partition(' ;')[0].split('==')
+        locked.setdefault(name, []).append(version)
+    for path in set(lock.parent.glob('*.txt')) - {lock}:
+        for line in path.read_text().splitlines():
+            if not line.startswith('#'):
+                wanted = Requirement(line)
+                versions = locked.get(wanted.name, [])
+                assert versions, f'{line} is not in {lock}'
+                assert [*wanted.specifier.filter(versions)] == versions, line
