@@ -28,8 +28,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mmdit.datasets.synthref import Scene, draw_example, outline, render
-from mmdit.visualization import draw_comparison, picture_name, tint
-from mmdit.visualization.drawing import CASING, INK, PAPER, TRUTH_COLOR
+from mmdit.runtime.drawing import (
+    CASING,
+    INK,
+    PAPER,
+    TRUTH_COLOR,
+    draw_comparison,
+    picture_name,
+    tint,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 GAP = 12

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mmdit.apis.models import load_weights
+from mmdit.checkpoints.loading import load_weights
 from mmdit.datasets.transforms.prompts import PADDING, SamplePrompts
 from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.registry import METRICS, MODELS

@@ -9,8 +9,8 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from mmdit.apis.prompts import deal_out
-from mmdit.apis.wording import Wording
+from mmdit.runtime.prompts import deal_out
+from mmdit.runtime.wording import Wording
 
 # Of the logits, pixels; as those of a model of 1024 px.
 _GRID = 256

@@ -1,16 +1,10 @@
-"""Ask a trained model from Python.
+"""Ask a trained model from Python."""
 
-Importing this package is cheap; what it names is imported when it is used.
-"""
+from mmdit.runtime.images import list_images, read_image
+from mmdit.runtime.results import make_prediction
+from mmdit.runtime.writing import ResultWriter
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .images import list_images, read_image
-    from .inferencer import ReferringSegInferencer
-    from .results import make_prediction
-    from .writing import ResultWriter
+from .inferencer import ReferringSegInferencer
 
 __all__ = [
     'ReferringSegInferencer',
@@ -19,18 +13,3 @@ __all__ = [
     'make_prediction',
     'read_image',
 ]
-
-_HOMES = {
-    'ReferringSegInferencer': 'inferencer',
-    'ResultWriter': 'writing',
-    'list_images': 'images',
-    'make_prediction': 'results',
-    'read_image': 'images',
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f'module {__name__!r} has no {name!r}')
-    return getattr(import_module(f'.{_HOMES[name]}', __name__), name)

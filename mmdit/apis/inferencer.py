@@ -1,10 +1,7 @@
-"""Images and expressions in, masks out.
-
-Shapes: K expressions of an image of H x W pixels.
-"""
+"""Images and expressions in, masks out."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
@@ -20,32 +18,23 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
+from mmdit.checkpoints.loading import load_weights
+from mmdit.datasets.pipeline import find_pipeline
 from mmdit.registry import INFERENCERS, MODELS
-from mmdit.visualization import draw_comparison
+from mmdit.runtime.asking import Question
+from mmdit.runtime.images import MAX_PIXELS, ImageSource
+from mmdit.runtime.segmenter import Segmenter, draw
+from mmdit.runtime.streaming import Item, load_items, make_batches, raising
+from mmdit.runtime.wording import Wording
 
-from .asking import Expressions, list_sources
-from .fingerprint import hash_model
-from .images import MAX_PIXELS, ImageSource, read_image
 from .memory import Halving
-from .models import choose_device, describe_model, load_config, load_weights
-from .pipeline import (
-    Item,
-    Question,
-    build_pipeline,
-    describe,
-    find_pipeline,
-    make_picture,
-    make_questions,
-)
-from .results import check_threshold
-from .streaming import load_items, make_batches, predict_rows, raising
-from .wording import Wording
-from .writing import ResultWriter
+from .models import choose_device, load_config
+from .pipeline import build_pipeline, describe, pack
 
 
 @INFERENCERS.register_module()
-class ReferringSegInferencer(BaseInferencer):
-    """Segment what expressions refer to.
+class ReferringSegInferencer(Segmenter, BaseInferencer):
+    """Segment what expressions refer to, with the model itself.
 
     Given the images and expressions of a data set in its order, without EXIF
     rotation among them, answers equal those of ``mmdit test`` on the same
@@ -64,9 +53,15 @@ class ReferringSegInferencer(BaseInferencer):
         show_progress: Log what the model knows, and how far batches are.
         max_pixels: The largest image to accept, in pixels.
         allow_other_settings: Warn only where those of the weights differ.
+
+    :meth:`iterate` takes ``return_logits``, which adds ``logits``, (H0, W0)
+    float32, whose sigmoid the probabilities are; and ``return_datasamples``,
+    which adds ``datasample``, MMSegmentation's. Each prediction has
+    ``low_res_logits`` and ``predicted_iou``, which needs a head with SAM's
+    weights.
     """
 
-    forward_kwargs = {'return_logits'}
+    extras = frozenset({'return_datasamples', 'return_logits'})
 
     def __init__(
         self,
@@ -87,182 +82,58 @@ class ReferringSegInferencer(BaseInferencer):
             show_progress,
         )
         self.max_pixels = max_pixels
-        #: A pixel belongs to a mask where its probability exceeds this.
         self.threshold = float(self.model.decode_head.threshold)
         self._halving = Halving()
         self.wording = Wording.of(self.model.text_encoder)
-        #: What the model was trained on, and how many words it knows.
-        self.description = describe_model(self.model, log=show_progress)
-
-    def __call__(
-        self,
-        images: ImageSource | Sequence[ImageSource],
-        expressions: Expressions = None,
-        return_datasamples: bool = False,
-        batch_size: int | None = None,
-        *,
-        out_dir: str | Path | None = None,
-        return_vis: bool = False,
-        **kwargs: Any,
-    ) -> dict:
-        """Predict, and return all at once.
-
-        Args:
-            images: As of :meth:`iterate`, like what follows.
-            expressions: One or several.
-            return_datasamples: Return MMSegmentation's data samples instead
-                of dicts.
-            batch_size: Expressions at a time.
-            out_dir: Folder for what :class:`mmdit.apis.ResultWriter` writes.
-            return_vis: Return the overlays, too.
-            kwargs: What else :meth:`iterate` takes.
-
-        Returns:
-            ``predictions`` of :meth:`iterate`; an error is raised.
-            ``visualization``, the overlays in the same order.
-        """
-        rows = self.iterate(
-            images,
-            expressions,
-            batch_size,
-            return_vis=return_vis or out_dir is not None,
-            return_datasamples=return_datasamples,
-            **kwargs,
-        )
-        results: dict[str, list] = dict(predictions=[], visualization=[])
-        with nullcontext() if out_dir is None else ResultWriter(out_dir) as w:
-            for row in rows:
-                if 'error' in row:
-                    raise row['error']
-                overlay = row.pop('overlay', None)
-                sample = row.pop('datasample', row)
-                if w:
-                    w.write(row, overlay)
-                part = self.postprocess(
-                    [sample], [overlay] if return_vis else []
-                )
-                for key, values in part.items():
-                    results[key] += values
-        return results
-
-    def iterate(
-        self,
-        images: ImageSource | Sequence[ImageSource],
-        expressions: Expressions = None,
-        batch_size: int | None = None,
-        *,
-        points: Any = None,
-        boxes: Any = None,
-        masks: Any = None,
-        threshold: float | None = None,
-        return_vis: bool = False,
-        return_datasamples: bool = False,
-        return_probabilities: bool = False,
-        return_logits: bool = False,
-    ) -> Iterator[dict]:
-        """Yield predictions as they come, which memory holds of one batch.
-
-        In place of those of an image that fails comes a dict with ``image``
-        and ``error``, an exception.
-
-        Args:
-            images: One image, a list of them, or a folder. See
-                :func:`mmdit.apis.read_image` for what an image may be; arrays
-                are BGR, tensors RGB.
-            expressions: One for all images; a list, each image is asked them
-                all; or a list of lists, one list for each image. None is a
-                question without words, about points, a box or a mask.
-            batch_size: Expressions that the encoder takes at a time; by
-                default that of the config's ``test_dataloader``. It is less
-                where images are large, and halved where memory does not
-                suffice.
-            points: Rows of x, y and label, 1 inside and 0 outside, in pixels
-                of the image as people see it. With several questions, a list
-                with such rows or None for each, in the order of the answers.
-            boxes: Left, top, right and bottom, or a list, likewise.
-            masks: ``low_res_logits`` of an earlier answer, which the points
-                correct, or a list, likewise.
-            threshold: A pixel belongs to a mask where its probability exceeds
-                this; by default the model's own.
-            return_vis: Add ``overlay``, (H', W', 3) uint8, RGB, to each
-                prediction.
-            return_datasamples: Add ``datasample``, MMSegmentation's.
-            return_probabilities: Add ``probabilities``, (H, W) float32.
-            return_logits: Add ``logits``, (H, W) float32, whose sigmoid they
-                are.
-
-        Returns:
-            Of each image and expression, in the order given, a dict as of
-            :func:`mmdit.apis.make_prediction` and ``Wording.read``, with
-            ``low_res_logits`` and ``predicted_iou``, which needs a head with
-            SAM's weights.
-        """
-        if threshold is None:
-            threshold = self.threshold
-        check_threshold(threshold)
-        sources = list_sources(images)
-        reads_text = self.model.text_encoder is not None
-        questions = make_questions(
-            expressions, len(sources), reads_text, points, boxes, masks
-        )
-        size = self._batch_size(batch_size)
-        items = self._track(
-            load_items(zip(sources, questions, strict=True), self._load),
-            sum(map(len, questions)),
-            size,
-        )
-
-        def predict(items: list[Item]) -> list[dict]:
-            samples = self.forward(items, return_logits)
-            rows = [
-                describe(item, sample, threshold, return_probabilities)
-                | self.wording.read(item.expression)
-                for item, sample in zip(items, samples, strict=True)
-            ]
-            if return_datasamples:
-                for row, sample in zip(rows, samples, strict=True):
-                    row['datasample'] = sample
-            del samples  # drawing needs memory, too
-            overlays = self.visualize(items, rows) if return_vis else []
-            for row, overlay in zip(rows, overlays, strict=return_vis):
-                row['overlay'] = overlay
-            return rows
-
-        return predict_rows(make_batches(items, size), predict)
+        self.batch_size = cfg.test_dataloader.batch_size
+        trained_on = getattr(self.model, 'trained_on', None)
+        self.description = self.wording.describe(trained_on)
+        if show_progress:
+            print_log(self.description, logger='current')
 
     def fingerprint(self) -> str:
         """Return what differs where predictions of two models may differ."""
         pipeline = find_pipeline(self.cfg.test_dataloader.dataset)
-        return hash_model(repr((self.cfg.model, pipeline)), self.model)
+        digest = sha256(repr((self.cfg.model, pipeline)).encode())
+        for name, tensor in self.model.state_dict().items():
+            digest.update(f'{name} {tensor.dtype} {[*tensor.shape]}'.encode())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy())
+        return digest.hexdigest()
 
-    def probabilities(
+    def _check(self, expression: str | None, prompts: Any) -> None:
+        """Refuse words where the model reads none."""
+        if expression is not None and self.model.text_encoder is None:
+            raise ValueError(
+                f'this model reads no text, but is asked {expression!r}; give '
+                'it points, boxes or masks only, or take a model with a text '
+                'encoder'
+            )
+
+    def _prepare(self, name: str | int, pixels: np.ndarray) -> dict:
+        """Send (H0, W0, 3) BGR pixels through the test pipeline."""
+        size = pixels.shape[:2]
+        return self.pipeline(
+            dict(
+                img=pixels, img_path=str(name), img_shape=size, ori_shape=size
+            )
+        )
+
+    def _answer(
         self,
-        image: ImageSource,
-        expressions: str | Sequence[str],
-        batch_size: int | None = None,
-    ) -> np.ndarray:
-        """Return what thresholds are applied to, (K, H, W) float32.
-
-        :func:`mmdit.apis.make_prediction` turns them into answers, at any
-        threshold and without asking the model again.
-
-        Args:
-            image: An image.
-            expressions: K expressions, or one.
-            batch_size: As of a call.
-        """
-        reads_text = self.model.text_encoder is not None
-        questions = make_questions(expressions, 1, reads_text)
-        batches = self.preprocess(
-            zip([image], questions, strict=True), self._batch_size(batch_size)
-        )
-        return np.concatenate(
-            [
-                sample.seg_logits.data.numpy()
-                for items in batches
-                for sample in self.forward(items)
-            ]
-        )
+        items: list[Item],
+        threshold: float,
+        return_logits: bool = False,
+        return_datasamples: bool = False,
+        **kwargs: Any,
+    ) -> list[dict]:
+        """Ask the model, and describe what it says."""
+        samples = self.forward(items, return_logits)
+        answers = [describe(sample, threshold) for sample in samples]
+        if return_datasamples:
+            for answer, sample in zip(answers, samples, strict=True):
+                answer['datasample'] = sample
+        return answers
 
     def preprocess(
         self,
@@ -279,19 +150,6 @@ class ReferringSegInferencer(BaseInferencer):
         """
         items = load_items(inputs, self._load)
         yield from raising(make_batches(items, batch_size))
-
-    def _load(
-        self, source: ImageSource, name: str | int, questions: Sequence
-    ) -> list[Item]:
-        """Read an image and send it through the pipeline, once."""
-        if not questions:
-            return []
-        label = f'image {name}' if isinstance(name, int) else name
-        pixels = read_image(source, label, self.max_pixels)
-        for _, prompts in questions:
-            prompts.check_within(pixels.shape[:2], name)
-        picture = make_picture(name, pixels, self.pipeline)
-        return [Item(picture, *question) for question in questions]
 
     def forward(
         self, inputs: list[Item], return_logits: bool = False, **kwargs: Any
@@ -317,7 +175,7 @@ class ReferringSegInferencer(BaseInferencer):
         """Ask the model a batch."""
         model: Any = self.model
         samples = model.test_step(
-            self.collate_fn([item.pack() for item in items])
+            self.collate_fn([pack(item) for item in items])
         )
         for sample in samples if return_logits else ():
             masks = sample.pred_masks
@@ -336,14 +194,7 @@ class ReferringSegInferencer(BaseInferencer):
             preds: Its predictions.
             kwargs: None; of the base class.
         """
-        return [
-            draw_comparison(
-                item.picture.pixels[..., ::-1].copy(),
-                item.title,
-                prediction=row['mask'],
-            )
-            for item, row in zip(inputs, preds, strict=True)
-        ]
+        return list(map(draw, inputs, preds))
 
     def postprocess(
         self,
@@ -361,14 +212,6 @@ class ReferringSegInferencer(BaseInferencer):
             kwargs: None.
         """
         return dict(predictions=preds, visualization=visualization)
-
-    def _batch_size(self, given: int | None) -> int:
-        """Check the batch size, or return that of the tests."""
-        if given is None:
-            return self.cfg.test_dataloader.batch_size
-        if given < 1:
-            raise ValueError(f'batch_size must be at least 1, got {given}')
-        return given
 
     def _track(self, items: Iterable, total: int, size: int) -> Iterable:
         """Show how far the items are, where there are several batches."""

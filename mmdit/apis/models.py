@@ -6,34 +6,22 @@ into them is code, which reading it would run.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import mmengine
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import print_log
-from mmengine.model import BaseModel
 
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.recognize import make_config
-from mmdit.checkpoints.settings import (
-    PUBLISHED,
-    TRAINED_ON,
-    compare_settings,
-    describe_settings,
-    recorded_data,
-    recorded_settings,
-)
 from mmdit.checkpoints.work_dir import find_checkpoint
-from mmdit.datasets.pipeline import image_steps
+from mmdit.hub.folder import is_model_folder, load_folder
 from mmdit.models.text_encoders.saving import (
     set_text_encoder,
     use_saved_text_encoder,
 )
 from mmdit.resources import find_resource, resolve_config
-
-from .wording import Wording
 
 
 def load_config(
@@ -103,9 +91,6 @@ def _find_config(
         )
     path, weights = Path(model), None
     if path.is_dir():
-        # It imports this module.
-        from mmdit.hub.folder import is_model_folder, load_folder
-
         if is_model_folder(path):
             return load_folder(path)
         path, weights = _read_work_dir(path)
@@ -115,56 +100,6 @@ def _find_config(
     cfg = Config.fromfile(path)
     use_saved_text_encoder(cfg, path.parent)
     return cfg, weights or cfg.get('load_from')
-
-
-def load_weights(
-    model: BaseModel,
-    cfg: Any,
-    weights: str | None,
-    allow_other_settings: bool = False,
-) -> None:
-    """Fill a model, strictly; random weights are never left in silence.
-
-    What the weights were trained on becomes ``model.trained_on``.
-
-    Args:
-        model: Built from ``cfg.model``.
-        cfg: The config.
-        weights: Whatever ``docs/checkpoints.md`` lists, or None, which serves
-            models without text only: SAM's own weights, of ``init_cfg``, fill
-            these.
-        allow_other_settings: Only warn where the model has other settings than
-            the one that the weights were trained in; ``cfg`` may say so too.
-    """
-    if weights is not None:
-        checkpoint = read_checkpoint(weights)
-        model.load_state_dict(checkpoint['state_dict'])
-        model.trained_on = recorded_data(checkpoint) or cfg.get(TRAINED_ON)
-        compare_settings(
-            recorded_settings(checkpoint),
-            describe_settings(model, image_steps(cfg)),
-            allowed=allow_other_settings
-            or cfg.get('allow_other_settings', False),
-        )
-        return
-    init_cfg = cfg.model.get('init_cfg') or {}
-    is_sam = str(init_cfg.get('type', '')).endswith('SAMPretrained')
-    if not is_sam or cfg.model.get('text_encoder') is not None:
-        raise ValueError(
-            'no weights: this model would answer at random. Give a '
-            'checkpoint, weights=..., or set load_from in the config'
-        )
-    model.init_weights()
-    model.trained_on = PUBLISHED['sam']
-
-
-def describe_model(model: Any, log: bool = False) -> str:
-    """Say what a model was trained on, and how many words it knows."""
-    wording = Wording.of(model.text_encoder)
-    text = wording.describe(getattr(model, 'trained_on', None))
-    if log:
-        print_log(text, logger='current')
-    return text
 
 
 def _is_of_transformers(folder: Path) -> bool:

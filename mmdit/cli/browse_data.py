@@ -19,7 +19,7 @@ from PIL import Image
 
 from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.registry import DATASETS
-from mmdit.visualization import draw_comparison, picture_name
+from mmdit.runtime.drawing import draw_comparison, picture_name
 
 # SAM's labels of prompt points; padding is -1.
 OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(4)

@@ -10,9 +10,10 @@ from pathlib import Path
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmdit.apis.models import config_of_weights, load_weights
+from mmdit.apis.models import config_of_weights
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.hf_config import make_hf_config
+from mmdit.checkpoints.loading import load_weights
 from mmdit.checkpoints.settings import (
     KEY,
     TRAINED_ON,

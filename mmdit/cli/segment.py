@@ -8,13 +8,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mmdit.apis.limits import MAX_PIXELS
+from mmdit.runtime.limits import MAX_PIXELS
 
 from .naming import add_model, load_model
 from .running import guard, sentence
 
 if TYPE_CHECKING:
-    from mmdit.apis.writing import ResultWriter
+    from mmdit.runtime.writing import ResultWriter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,7 +159,7 @@ def _refuse_beside_onnx(args: argparse.Namespace) -> None:
 def _load(args: argparse.Namespace) -> Any:
     """Load whichever model is asked for."""
     if args.onnx is not None:
-        from mmdit.export.runner import OnnxSegmenter
+        from mmdit.runtime.onnx import OnnxSegmenter
 
         return OnnxSegmenter(args.onnx, max_pixels=args.max_pixels)
     return load_model(args, args.device, max_pixels=args.max_pixels)
@@ -193,10 +193,10 @@ def run(args: argparse.Namespace) -> int:
     of which standard error tells.
     """
     from mmdit import __version__
-    from mmdit.apis.asking import list_sources, share_out
-    from mmdit.apis.results import check_threshold
-    from mmdit.apis.wording import hint_at_two
-    from mmdit.apis.writing import ResultWriter
+    from mmdit.runtime.asking import list_sources, share_out
+    from mmdit.runtime.results import check_threshold
+    from mmdit.runtime.wording import hint_at_two
+    from mmdit.runtime.writing import ResultWriter
 
     if args.onnx is not None:
         _refuse_beside_onnx(args)
@@ -242,7 +242,7 @@ def run(args: argparse.Namespace) -> int:
             )
             failed = _write(writer, rows, args.on_error == 'stop')
     if args.format:
-        from mmdit.apis.formats import write_formats
+        from mmdit.runtime.formats import write_formats
 
         write_formats(args.out_dir, args.format, args.max_pixels)
     for line in failed:
@@ -274,7 +274,7 @@ def _write(
 
 def _show(row: dict) -> None:
     """Tell what was found."""
-    from mmdit.apis.wording import tell_unread
+    from mmdit.runtime.wording import tell_unread
 
     found = 'nothing found'
     if row['box'] is not None:

@@ -8,11 +8,11 @@ from mmengine.registry import DefaultScope
 
 from mmdit.apis.pipeline import build_pipeline
 from mmdit.datasets.transforms import PackReferSegInputs
+from mmdit.runtime.settings import TOKENIZER, Settings
 
 from .modules import make_parts
 from .onnx import OPSET, check_onnx, save_onnx
 from .program import save_program, trace
-from .settings import TOKENIZER, Settings
 
 FORMATS = {'onnx': ('.onnx',), 'torch': ('.pt2',), 'both': ('.onnx', '.pt2')}
 

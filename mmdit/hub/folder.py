@@ -7,12 +7,13 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmdit.apis.models import describe_model, load_weights
+from mmdit.checkpoints.loading import load_weights
 from mmdit.checkpoints.settings import KEY, TRAINED_ON, describe_settings
 from mmdit.checkpoints.writing import write_file
 from mmdit.datasets.pipeline import image_steps
 from mmdit.models.text_encoders.saving import TEXT_ENCODER
 from mmdit.registry import MODELS
+from mmdit.runtime.wording import Wording
 
 from .card import write_card
 from .checking import check_model
@@ -72,7 +73,7 @@ def save_pretrained(
     meta = dict(meta={KEY: settings})
     write_file(folder / WEIGHTS, model.state_dict(), meta)
     model.trained_on = trained_on
-    knows = describe_model(model)
+    knows = Wording.of(model.text_encoder).describe(trained_on)
     write_card(folder, license, tags, base_model, measured, origin, knows)
     return folder
 

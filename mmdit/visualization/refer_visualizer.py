@@ -7,8 +7,7 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
 from mmdit.registry import VISUALIZERS
-
-from .drawing import PREDICTION_COLOR, draw_comparison
+from mmdit.runtime.drawing import PREDICTION_COLOR, draw_comparison
 
 
 @VISUALIZERS.register_module()

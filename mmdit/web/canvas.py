@@ -6,7 +6,7 @@ Shapes: a picture of H x W pixels, a canvas of H' x W'.
 import cv2
 import numpy as np
 
-from mmdit.visualization import tint
+from mmdit.runtime.drawing import tint
 
 from .session import Box, Point, Session
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from mmdit.apis.formats import coco_dataset
-from mmdit.apis.writing import ResultWriter
+from mmdit.runtime.formats import coco_dataset
+from mmdit.runtime.writing import ResultWriter
 
 from .canvas import draw
 from .session import Session, predict
@@ -43,7 +43,7 @@ def masks_zip(
 
 
 def coco_json(session: Session, threshold: float) -> str:
-    """Return the masks as :func:`mmdit.apis.formats.coco_dataset` has them."""
+    """Return the masks, as ``coco_dataset`` of the results has them."""
     _check_answered(session)
     # What was shown has a name here, and no expression.
     rows = zip(predict(session, threshold), session.answers, strict=True)

@@ -16,7 +16,7 @@ import cv2
 import gradio as gr
 import numpy as np
 
-from mmdit.apis.wording import hint_at_two, tell_unread
+from mmdit.runtime.wording import hint_at_two, tell_unread
 
 from . import session as sessions
 from .canvas import canvas_scale, draw

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmdit.apis.images import MAX_PIXELS, read_image
-from mmdit.apis.results import make_prediction
+from mmdit.runtime.images import MAX_PIXELS, read_image
+from mmdit.runtime.results import make_prediction
 
 if TYPE_CHECKING:
     from mmdit.apis import ReferringSegInferencer

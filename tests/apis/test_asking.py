@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from mmdit.apis.asking import MAX_LENGTH, check_expression, share_out
+from mmdit.runtime.asking import MAX_LENGTH, check_expression, share_out
 
 
 @pytest.mark.parametrize(

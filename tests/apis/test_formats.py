@@ -10,12 +10,12 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from mmdit.apis import ResultWriter, make_prediction
-from mmdit.apis.formats import FORMATS, write_formats
-from mmdit.apis.outlines import trace
 from mmdit.cli import convert_data, segment
 from mmdit.datasets.converting import KINDS, convert
 from mmdit.datasets.reading.rows import read_rows
 from mmdit.datasets.reading.segmentations import draw_mask
+from mmdit.runtime.formats import FORMATS, write_formats
+from mmdit.runtime.outlines import trace
 
 SIZE = (40, 60)
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from mmdit import downloads
-from mmdit.apis import images, read_image
+from mmdit.apis import read_image
+from mmdit.runtime import images
 
 
 def encoded():

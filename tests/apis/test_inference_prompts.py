@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from mmseg.structures import SegDataSample
 
-from mmdit.apis.prompts import Prompts, deal_out
+from mmdit.apis.pipeline import add_prompts
+from mmdit.runtime.prompts import Prompts, deal_out
 
 POINTS = [(3, 4, 1), (10, 2, 0)]
 BOX = (1, 2, 20, 12)
@@ -74,7 +75,7 @@ def make_sample(prompts):
         metainfo=dict(ori_shape=(40, 30), img_shape=(80, 60))
     )
     (one,) = deal_out(1, **prompts)
-    one.add_to(sample)
+    add_prompts(sample, one)
     return sample
 
 

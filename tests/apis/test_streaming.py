@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmdit.apis import streaming
-from mmdit.apis.streaming import (
+from mmdit.runtime import streaming
+from mmdit.runtime.streaming import (
     Failure,
     load_items,
     make_batches,

@@ -4,7 +4,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from mmdit.apis.wording import Wording, hint_at_two, tell_unread
+from mmdit.runtime.wording import Wording, hint_at_two, tell_unread
 
 
 def make_tokenizer(*words):

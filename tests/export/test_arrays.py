@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from exported_models import RESIZE, build_model, make_config
 
 from mmdit.apis.pipeline import build_pipeline, make_picture
-from mmdit.export.arrays import prepare, resize_bilinear, restore
 from mmdit.export.folder import make_settings
+from mmdit.runtime.arrays import prepare, resize_bilinear, restore
 
 
 def make_pixels(height, width):

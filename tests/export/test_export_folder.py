@@ -4,7 +4,7 @@ import pytest
 from exported_models import RESIZE, build_model, make_config
 
 from mmdit.export.folder import export_model, make_settings
-from mmdit.export.settings import load_settings
+from mmdit.runtime.settings import load_settings
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdit.export.runner import OnnxSegmenter
+from mmdit.runtime.onnx import OnnxSegmenter
 
 ROOT = Path(__file__).parents[2]
 EXPRESSIONS = ['red circle', ' The BIG blue square', 'right of unknown']

@@ -18,9 +18,9 @@ from mmdit.export.folder import export_model
 from mmdit.export.modules import make_parts
 from mmdit.export.onnx import save_onnx
 from mmdit.export.program import trace
-from mmdit.export.runner import OnnxSegmenter
 from mmdit.hub import save_pretrained
 from mmdit.registry import MODELS
+from mmdit.runtime.onnx import OnnxSegmenter
 
 pytestmark = pytest.mark.slow
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mmdit.visualization import draw_comparison
-from mmdit.visualization.drawing import (
+from mmdit.runtime.drawing import (
     GAP,
     PREDICTION_COLOR,
     TRUTH_COLOR,
+    draw_comparison,
 )
 
 

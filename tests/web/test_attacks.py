@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from web_visitor import Visitor
 
-from mmdit.apis.wording import Wording
+from mmdit.runtime.wording import Wording
 
 pytest.importorskip('gradio', reason='gradio is absent')
 

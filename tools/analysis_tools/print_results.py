@@ -15,7 +15,7 @@ from mmdit.evaluation.tables import (
     read_rows,
     score_rows,
 )
-from mmdit.visualization import picture_name
+from mmdit.runtime.drawing import picture_name
 
 
 def parse_args() -> argparse.Namespace:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmdit.apis.images import read_image
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
+from mmdit.runtime.images import read_image
 
 from ..formats import mutate_image
 from ..judging import Target

@@ -13,10 +13,11 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
 from mmseg.structures import SegDataSample
 
-from mmdit.apis.prompts import deal_out
+from mmdit.apis.pipeline import add_prompts
 from mmdit.hub.folder import load_folder
 from mmdit.models.text_encoders import BertTextEncoder
 from mmdit.registry import MODELS
+from mmdit.runtime.prompts import deal_out
 from mmdit.visualization.report.rows import check_same_items, read_results
 from mmdit.web.session import read_expressions
 
@@ -223,7 +224,7 @@ def make_prompts(folder: Path) -> Target:
             sample: BaseDataElement = SegDataSample()
             shapes = dict(ori_shape=(40, 60), img_shape=(32, 32))
             sample.set_metainfo(shapes)
-            one.add_to(sample)
+            add_prompts(sample, one)
 
     trees = [some, dict(many, number=2), mask]
     return Target(

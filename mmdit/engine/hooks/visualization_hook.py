@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 
 from mmdit.datasets.transforms import LoadReferImage
 from mmdit.registry import HOOKS
-from mmdit.visualization import picture_name
+from mmdit.runtime.drawing import picture_name
 
 
 @HOOKS.register_module()

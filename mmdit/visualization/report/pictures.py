@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ..drawing import GAP, PAPER, panel_box, picture_name
+from mmdit.runtime.drawing import GAP, PAPER, panel_box, picture_name
+
 from .rows import Results
 
 MAX_WIDTH = 900

@@ -6,10 +6,11 @@ import pytest
 from PIL import Image
 from report_rows import make_rows, write_json
 
-from mmdit.visualization import draw_comparison, picture_name
-from mmdit.visualization.drawing import (
+from mmdit.runtime.drawing import (
     PREDICTION_COLOR,
     TRUTH_COLOR,
+    draw_comparison,
+    picture_name,
 )
 from mmdit.visualization.report import (
     choose_cases,

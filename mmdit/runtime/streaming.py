@@ -1,14 +1,13 @@
-"""Predictions one by one, where an error costs one image and no more.
-
-Nothing here needs torch.
-"""
+"""Predictions one by one, where an error costs one image and no more."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
+
+from .prompts import Prompts
 
 # Of a batch, an image counted for each of its expressions: a prediction takes
 # some ten bytes for each of its pixels.
@@ -17,24 +16,30 @@ BATCH_PIXELS = 24_000_000
 MAX_RATIO = 64
 
 
-class Picture(Protocol):
-    """What a model has to know of an image."""
+@dataclass
+class Picture:
+    """An image that is ready for a model."""
 
+    #: Its path, or its place in the list of images.
     name: str | int
     #: (H, W, 3) uint8, BGR.
     pixels: np.ndarray
+    #: What the model takes.
+    prepared: Any = None
 
 
-class Item(Protocol):
-    """An expression about an image, or other prompts."""
+@dataclass
+class Item:
+    """One question: an expression or prompts, or both, about a picture."""
+
+    picture: Picture
+    expression: str | None
+    prompts: Prompts = Prompts()
 
     @property
-    def picture(self) -> Picture: ...  # noqa: D102
-
-    expression: str | None
-
-
-ItemType = TypeVar('ItemType', bound=Item)
+    def title(self) -> str:
+        """What is asked, in words."""
+        return self.expression or str(self.prompts)
 
 
 @dataclass
@@ -47,8 +52,8 @@ class Failure:
 
 def load_items(
     inputs: Iterable[tuple[Any, Sequence[Any]]],
-    load: Callable[[Any, str | int, Sequence[Any]], list[ItemType]],
-) -> Iterator[ItemType | Failure]:
+    load: Callable[[Any, str | int, Sequence[Any]], list[Item]],
+) -> Iterator[Item | Failure]:
     """Load images one by one.
 
     Args:
@@ -66,15 +71,15 @@ def load_items(
 
 
 def make_batches(
-    items: Iterable[ItemType | Failure], size: int
-) -> Iterator[list[ItemType] | Failure]:
+    items: Iterable[Item | Failure], size: int
+) -> Iterator[list[Item] | Failure]:
     """Put items together, in order, as many as memory is sure to hold.
 
     Args:
         items: Items; before a failure, a batch ends.
         size: Items of a batch, or fewer where images are large.
     """
-    batch: list[ItemType] = []
+    batch: list[Item] = []
     pixels = 0
     for item in items:
         more = 0
@@ -94,8 +99,8 @@ def make_batches(
 
 
 def raising(
-    batches: Iterable[list[ItemType] | Failure],
-) -> Iterator[list[ItemType]]:
+    batches: Iterable[list[Item] | Failure],
+) -> Iterator[list[Item]]:
     """Yield batches; a failure is raised."""
     for batch in batches:
         if isinstance(batch, Failure):
@@ -104,8 +109,8 @@ def raising(
 
 
 def predict_rows(
-    batches: Iterable[list[ItemType] | Failure],
-    predict: Callable[[list[ItemType]], list[dict]],
+    batches: Iterable[list[Item] | Failure],
+    predict: Callable[[list[Item]], list[dict]],
 ) -> Iterator[dict]:
     """Yield predictions, and for what fails its ``image`` and ``error``."""
     for batch in batches:
@@ -116,7 +121,7 @@ def predict_rows(
 
 
 def _attempt(
-    batch: list[ItemType], predict: Callable[[list[ItemType]], list[dict]]
+    batch: list[Item], predict: Callable[[list[Item]], list[dict]]
 ) -> Iterator[dict]:
     """Predict a batch; where it fails, find the items that do."""
     try:
@@ -152,6 +157,8 @@ def explain_size(
 __all__ = [
     'BATCH_PIXELS',
     'Failure',
+    'Item',
+    'Picture',
     'explain_size',
     'load_items',
     'make_batches',

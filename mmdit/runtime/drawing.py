@@ -1,7 +1,4 @@
-"""Draw image, expression, truth and prediction side by side.
-
-Nothing here needs torch.
-"""
+"""Draw image, expression, truth and prediction side by side."""
 
 from pathlib import Path
 

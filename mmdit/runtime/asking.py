@@ -1,7 +1,4 @@
-"""Which images and which expressions a person gives.
-
-Nothing here needs torch.
-"""
+"""Which images and which expressions a person gives."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +7,13 @@ from typing import Any
 from unicodedata import category
 
 from .images import list_images
+from .prompts import Prompts, deal_out
 
 Expressions = (
     str | Sequence[str | None] | Sequence[Sequence[str | None]] | None
 )
+# An expression or None, and what is shown beside it.
+Question = tuple[str | None, Prompts]
 # Characters: models cut expressions after some tens of tokens.
 MAX_LENGTH = 2000
 # Of a bad expression in an error.
@@ -46,6 +46,34 @@ def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
         if expression is not None:
             check_expression(expression)
     return shared
+
+
+def make_questions(
+    expressions: Expressions,
+    number: int,
+    points: Any = None,
+    boxes: Any = None,
+    masks: Any = None,
+) -> list[list[Question]]:
+    """Return the questions about each image; each must ask something.
+
+    Args:
+        expressions: As of :func:`share_out`, for ``number`` images.
+        number: How many images there are.
+        points: As of :func:`deal_out`.
+        boxes: Likewise.
+        masks: Likewise.
+    """
+    shared = share_out(expressions, number)
+    prompts = iter(deal_out(sum(map(len, shared)), points, boxes, masks))
+    questions = [[(e, next(prompts)) for e in entry] for entry in shared]
+    for expression, given in (q for entry in questions for q in entry):
+        if expression is None and not given:
+            raise ValueError(
+                'a question has neither an expression nor points, a box or a '
+                'mask; give one of them'
+            )
+    return questions
 
 
 def check_expression(expression: Any) -> None:

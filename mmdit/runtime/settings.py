@@ -1,7 +1,4 @@
-"""What a runner has to know beside the graphs: ``settings.json``.
-
-Nothing here needs torch.
-"""
+"""What a runner has to know beside the graphs: ``settings.json``."""
 
 import json
 from dataclasses import asdict, dataclass

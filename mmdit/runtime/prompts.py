@@ -8,12 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from mmengine.structures import InstanceData, PixelData
-from mmseg.structures import SegDataSample
 
-# SAM's labels of padding and of a box's corners.
-PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
 # Of one question: points are rows of three numbers, and so on.
 _NDIMS = dict(points=2, boxes=1, masks=3)
 # Characters of a value in a message.
@@ -57,35 +52,6 @@ class Prompts:
                 f'{width} pixels wide and {height} high; points and boxes are '
                 'in pixels of the image as people see it'
             )
-
-    def add_to(self, sample: SegDataSample) -> None:
-        """Give a data sample what the model reads, in pixels of its input.
-
-        Args:
-            sample: With ``ori_shape`` and ``img_shape``, the size to which
-                the pipeline brought the image.
-        """
-        if self.mask is not None:
-            data = torch.as_tensor(self.mask, dtype=torch.float32)
-            sample.prompt_mask = PixelData(data=data)
-        if self.points is None and self.box is None:
-            return
-        points, labels = np.zeros((0, 2)), np.zeros(0)
-        if self.points is not None:
-            points, labels = self.points[:, :2], self.points[:, 2]
-        if self.box is None:
-            # As in SAM, points without a box end with padding.
-            points = np.concatenate([points, [[0, 0]]])
-            labels = np.append(labels, PADDING)
-        else:
-            points = np.concatenate([points, self.box.reshape(2, 2)])
-            labels = np.append(labels, [TOP_LEFT, BOTTOM_RIGHT])
-        # SAM's way: a pixel's index is scaled, not its center.
-        scale = np.divide(sample.img_shape[1::-1], sample.ori_shape[1::-1])
-        sample.prompts = InstanceData(
-            points=torch.from_numpy((points * scale).astype(np.float32)),
-            labels=torch.from_numpy(labels.astype(np.int64)),
-        )
 
 
 def deal_out(

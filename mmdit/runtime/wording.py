@@ -1,7 +1,4 @@
-"""What a model knows, and which words of an expression it does not read.
-
-Nothing here needs torch.
-"""
+"""What a model knows, and which words of an expression it does not read."""
 
 import re
 from typing import Any

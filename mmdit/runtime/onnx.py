@@ -1,0 +1,154 @@
+"""Answer expressions with exported ONNX files, without torch.
+
+Needs NumPy, OpenCV, Pillow, pycocotools, tokenizers and onnxruntime.
+
+Shapes: an image of H0 x W0 pixels, B expressions at a time, L text tokens.
+"""
+
+import warnings
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .arrays import Prepared, prepare, restore
+from .images import MAX_PIXELS
+from .segmenter import Segmenter
+from .settings import TOKENIZER, load_settings
+from .streaming import Item
+from .wording import Wording
+
+CHUNK = 1 << 20
+
+
+class OnnxSegmenter(Segmenter):
+    """Segment what expressions refer to, as ``ReferringSegInferencer`` does.
+
+    Its answers are those of the inferencer but for rounding: probabilities
+    differ by less than 1e-4. It is asked in words only: points, boxes and
+    earlier masks need the model itself.
+
+    Args:
+        folder: What ``mmdit export`` wrote.
+        threads: Threads of ONNX Runtime; by default as many as it chooses.
+        providers: ONNX Runtime's execution providers, the first that can is
+            taken; by default the CPU's.
+        max_pixels: The largest image to accept, in pixels.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        threads: int | None = None,
+        providers: Sequence[str] = ('CPUExecutionProvider',),
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        try:
+            import onnxruntime
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise ImportError(
+                f'OnnxSegmenter needs {error.name!r}; run: pip install '
+                'mmdit-seg[onnx]'
+            ) from error
+        self.folder = folder = Path(folder)
+        self.settings = load_settings(folder)
+        self.threshold = self.settings.threshold
+        self.max_pixels = max_pixels
+        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        # transformers leaves the settings of its last call in the file.
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self.wording = Wording(self._tokenizer, self.settings.max_tokens)
+        self.batch_size = self.settings.batch_size
+        self.description = self.wording.describe(self.settings.trained_on)
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._text, self._mask = (
+            onnxruntime.InferenceSession(
+                _existing(folder / f'{name}.onnx'), options, list(providers)
+            )
+            for name in ('text', 'mask')
+        )
+
+    def fingerprint(self) -> str:
+        """Return what differs where predictions of two models may differ."""
+        digest = sha256()
+        for path in sorted(p for p in self.folder.iterdir() if p.is_file()):
+            digest.update(f'{path.name} {path.stat().st_size}'.encode())
+            with path.open('rb') as file:
+                while chunk := file.read(CHUNK):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
+    def _check(self, expression: str | None, prompts: Any) -> None:
+        """Refuse what the graphs have no input for."""
+        if expression is None or prompts:
+            raise ValueError(
+                'an exported model takes expressions only, got '
+                f'{str(prompts) or expression}; points, boxes and masks need '
+                'the model itself'
+            )
+
+    def _prepare(self, name: str | int, pixels: np.ndarray) -> Prepared:
+        """Resize, normalize and pad (H0, W0, 3) BGR pixels."""
+        return prepare(pixels, self.settings)
+
+    def _answer(
+        self, items: list[Item], threshold: float, **kwargs: Any
+    ) -> list[dict]:
+        """Ask the graphs."""
+        ids, real = self.tokenize([item.expression or '' for item in items])
+        (text,) = self._text.run(None, dict(ids=ids, real=real))
+        prepared = [item.picture.prepared for item in items]
+        inputs: dict[str, Any] = dict(
+            image=np.stack([p.image for p in prepared]), text=text
+        )
+        if self.settings.mask_padding:
+            inputs['real'] = real.astype(bool)
+        logits, scores = self._mask.run(None, inputs)
+        answers = []
+        for masks, best, p in zip(
+            logits, scores.argmax(1), prepared, strict=True
+        ):
+            chosen = masks[best : best + 1]
+            (found,) = restore(chosen, p, self.settings.align_corners)
+            answers.append(dict(probabilities=found))
+        return answers
+
+    def tokenize(
+        self, expressions: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return token ids and 1 at real tokens, both (B, L) int64."""
+        length = self.settings.max_tokens
+        shape = len(expressions), length
+        ids = np.full(shape, self.settings.pad_id, np.int64)
+        real = np.zeros(shape, np.int64)
+        for i, expression in enumerate(expressions):
+            # As the data sets spell it.
+            row = self._tokenizer.encode(expression.strip().lower()).ids
+            if len(row) > length:
+                warnings.warn(
+                    f'{expression!r} has {len(row)} tokens and is cut to '
+                    f'{length}',
+                    stacklevel=2,
+                )
+                row = [*row[: length - 1], row[-1]]
+            ids[i, : len(row)] = row
+            real[i, : len(row)] = 1
+        return ids, real
+
+
+def _existing(path: Path) -> str:
+    """Return a path, of a file that must be there."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist; export the model with --format onnx'
+        )
+    return str(path)
+
+
+__all__ = ['OnnxSegmenter']

@@ -1,0 +1,274 @@
+"""Ask about images, whatever computes the answers.
+
+Shapes: an image of H0 x W0 pixels, K expressions.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .asking import Expressions, Question, list_sources, make_questions
+from .drawing import draw_comparison
+from .images import ImageSource, read_image
+from .results import check_threshold, make_prediction
+from .streaming import (
+    Item,
+    Picture,
+    explain_size,
+    load_items,
+    make_batches,
+    predict_rows,
+    raising,
+)
+from .wording import Wording
+from .writing import ResultWriter
+
+
+class Segmenter:
+    """Segment what expressions refer to.
+
+    A subclass sets the attributes below and gives :meth:`_prepare` and
+    :meth:`_answer`.
+    """
+
+    #: A pixel belongs to a mask where its probability exceeds this.
+    threshold: float
+    #: The largest image to accept, in pixels.
+    max_pixels: int
+    #: How the model reads words.
+    wording: Wording
+    #: What the model was trained on, and how many words it knows.
+    description: str
+    #: Expressions at a time, where nobody says otherwise.
+    batch_size: int
+    #: What :meth:`iterate` takes beside its own arguments.
+    extras: frozenset[str] = frozenset()
+
+    def __call__(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        expressions: Expressions = None,
+        batch_size: int | None = None,
+        *,
+        out_dir: str | Path | None = None,
+        return_vis: bool = False,
+        **kwargs: Any,
+    ) -> dict[str, list]:
+        """Predict, and return all at once.
+
+        Args:
+            images: As of :meth:`iterate`, like what follows.
+            expressions: One or several.
+            batch_size: Expressions at a time.
+            out_dir: Folder for what :class:`mmdit.apis.ResultWriter` writes.
+            return_vis: Return the overlays, too.
+            kwargs: What else :meth:`iterate` takes.
+
+        Returns:
+            ``predictions`` of :meth:`iterate`, and ``visualization``, the
+            overlays in the same order.
+
+        Raises:
+            Exception: That of the first image that fails.
+        """
+        draws = return_vis or out_dir is not None
+        rows = self.iterate(
+            images, expressions, batch_size, return_vis=draws, **kwargs
+        )
+        results: dict[str, list] = dict(predictions=[], visualization=[])
+        with nullcontext() if out_dir is None else ResultWriter(out_dir) as w:
+            for row in rows:
+                if 'error' in row:
+                    raise row['error']
+                overlay = row.pop('overlay', None)
+                sample = row.pop('datasample', row)
+                if w:
+                    w.write(row, overlay)
+                results['predictions'].append(sample)
+                if return_vis:
+                    results['visualization'].append(overlay)
+        return results
+
+    def iterate(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        expressions: Expressions = None,
+        batch_size: int | None = None,
+        *,
+        points: Any = None,
+        boxes: Any = None,
+        masks: Any = None,
+        threshold: float | None = None,
+        return_vis: bool = False,
+        return_probabilities: bool = False,
+        **kwargs: Any,
+    ) -> Iterator[dict]:
+        """Yield predictions as they come; memory holds those of one batch.
+
+        What fails costs one image: in place of its predictions comes a dict
+        with ``image`` and ``error``, an exception, and the rest goes on.
+
+        Args:
+            images: One image, a list of them, or a folder. See
+                :func:`mmdit.apis.read_image` for what an image may be; arrays
+                are BGR, tensors RGB.
+            expressions: One for all images; a list, each image is asked them
+                all; or a list of lists, one list for each image. None is a
+                question without words, about points, a box or a mask.
+            batch_size: Expressions that the encoder takes at a time; by
+                default that of the model's tests. It is less where images are
+                large, and halved where memory does not suffice.
+            points: Rows of x, y and label, 1 inside and 0 outside, in pixels
+                of the image as people see it. With several questions, a list
+                with such rows or None for each, in the order of the answers.
+            boxes: Left, top, right and bottom, or a list, likewise.
+            masks: ``low_res_logits`` of an earlier answer, which the points
+                correct, or a list, likewise.
+            threshold: A pixel belongs to a mask where its probability exceeds
+                this; by default the model's own.
+            return_vis: Add ``overlay``, (H', W', 3) uint8, RGB, to each
+                prediction.
+            return_probabilities: Add ``probabilities``, (H0, W0) float32.
+            kwargs: Of a subclass, such as ``return_logits``.
+
+        Returns:
+            Of each image and expression, in the order given, a dict as of
+            :func:`mmdit.apis.make_prediction` and ``Wording.read``, and what
+            a subclass adds.
+        """
+        if unknown := kwargs.keys() - self.extras:
+            raise TypeError(
+                f'{type(self).__name__} does not know {min(unknown)!r}; it '
+                f'takes also: {", ".join(sorted(self.extras)) or "nothing"}'
+            )
+        if threshold is None:
+            threshold = self.threshold
+        level = check_threshold(threshold)
+        sources = list_sources(images)
+        questions = make_questions(
+            expressions, len(sources), points, boxes, masks
+        )
+        for question in (q for entry in questions for q in entry):
+            self._check(*question)
+        size = self._batch_size(batch_size)
+        items = self._track(
+            load_items(zip(sources, questions, strict=True), self._load),
+            sum(map(len, questions)),
+            size,
+        )
+
+        def predict(items: list[Item]) -> list[dict]:
+            rows = []
+            answers = self._answer(items, level, **kwargs)
+            for item, answer in zip(items, answers, strict=True):
+                row = make_prediction(
+                    item.picture.name,
+                    item.expression,
+                    answer['probabilities'],
+                    level,
+                )
+                if not return_probabilities:
+                    del answer['probabilities']
+                row |= answer | self.wording.read(item.expression)
+                rows.append(row)
+            del answers  # drawing needs memory, too
+            for item, row in zip(items, rows, strict=True):
+                if return_vis:
+                    row['overlay'] = draw(item, row)
+            return rows
+
+        return predict_rows(make_batches(items, size), predict)
+
+    def probabilities(
+        self,
+        image: ImageSource,
+        expressions: str | Sequence[str],
+        batch_size: int | None = None,
+    ) -> np.ndarray:
+        """Return what thresholds are applied to, (K, H0, W0) float32.
+
+        :func:`mmdit.apis.make_prediction` turns them into answers, at any
+        threshold and without asking the model again.
+
+        Args:
+            image: An image.
+            expressions: K expressions, or one.
+            batch_size: As of a call.
+        """
+        questions = make_questions(expressions, 1)
+        for question in questions[0]:
+            self._check(*question)
+        items = load_items(zip([image], questions, strict=True), self._load)
+        batches = raising(make_batches(items, self._batch_size(batch_size)))
+        return np.stack(
+            [
+                answer['probabilities']
+                for batch in batches
+                for answer in self._answer(batch, self.threshold)
+            ]
+        )
+
+    def fingerprint(self) -> str:
+        """Return what differs where predictions of two models may differ."""
+        raise NotImplementedError
+
+    def _prepare(self, name: str | int, pixels: np.ndarray) -> Any:
+        """Return what :meth:`_answer` wants of (H0, W0, 3) BGR pixels."""
+        raise NotImplementedError
+
+    def _answer(
+        self, items: list[Item], threshold: float, **kwargs: Any
+    ) -> list[dict]:
+        """Return ``probabilities``, (H0, W0) float32, and more of each."""
+        raise NotImplementedError
+
+    def _check(self, expression: str | None, prompts: Any) -> None:
+        """Raise where the model cannot be asked such a question."""
+
+    def _track(self, items: Iterable, total: int, size: int) -> Iterable:
+        """Show how far the items are."""
+        return items
+
+    def _batch_size(self, given: int | None) -> int:
+        """Check the batch size, or return that of the model."""
+        if given is None:
+            return self.batch_size
+        if given < 1:
+            raise ValueError(f'batch_size must be at least 1, got {given}')
+        return given
+
+    def _load(
+        self,
+        source: ImageSource,
+        name: str | int,
+        questions: Sequence[Question],
+    ) -> list[Item]:
+        """Read an image and make it an input, once."""
+        if not questions:
+            return []
+        label = f'image {name}' if isinstance(name, int) else name
+        pixels = read_image(source, label, self.max_pixels)
+        for _, prompts in questions:
+            prompts.check_within(pixels.shape[:2], name)
+        try:
+            prepared = self._prepare(name, pixels)
+        # Whatever a transform, OpenCV or Pillow comes up with.
+        except Exception as error:
+            raise explain_size(name, pixels, error) from error
+        picture = Picture(name, pixels, prepared)
+        return [Item(picture, *question) for question in questions]
+
+
+def draw(item: Item, row: dict) -> np.ndarray:
+    """Draw the mask of a prediction, (H', W', 3) uint8, RGB."""
+    return draw_comparison(
+        item.picture.pixels[..., ::-1].copy(),
+        item.title,
+        prediction=row['mask'],
+    )
+
+
+__all__ = ['Segmenter', 'draw']
