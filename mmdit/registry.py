@@ -98,7 +98,9 @@ PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, 'mmdit.engine.schedule')
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, 'mmdit.engine.amp')
 TRANSFORMS = _child(root.TRANSFORMS, 'mmdit.datasets.transforms')
 VISUALIZERS = _child(root.VISUALIZERS, 'mmdit.visualization.refer_visualizer')
-WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, 'mmdit.checkpoints')
+WEIGHT_INITIALIZERS = _child(
+    root.WEIGHT_INITIALIZERS, 'mmdit.models.pretrained'
+)
 
 # Without a child of their own, MMEngine warns whenever one of these is used
 # under ``default_scope = 'mmdit'``.

@@ -19,7 +19,7 @@ from rich.progress import track
 from torch import nn
 
 from mmdit.checkpoints.loading import load_weights
-from mmdit.datasets.pipeline import find_pipeline
+from mmdit.datasets.pipeline import build_pipeline, find_pipeline
 from mmdit.registry import INFERENCERS, MODELS
 from mmdit.runtime.asking import Question
 from mmdit.runtime.images import MAX_PIXELS, ImageSource
@@ -29,7 +29,7 @@ from mmdit.runtime.wording import Wording
 
 from .memory import Halving
 from .models import choose_device, load_config
-from .pipeline import build_pipeline, describe, pack
+from .samples import describe, pack
 
 
 @INFERENCERS.register_module()

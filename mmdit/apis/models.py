@@ -14,7 +14,6 @@ from mmengine.device import get_device
 from mmengine.logging import print_log
 
 from mmdit.checkpoints.files import read_checkpoint
-from mmdit.checkpoints.recognize import make_config
 from mmdit.checkpoints.work_dir import find_checkpoint
 from mmdit.hub.folder import is_model_folder, load_folder
 from mmdit.models.text_encoders.saving import (
@@ -22,6 +21,8 @@ from mmdit.models.text_encoders.saving import (
     use_saved_text_encoder,
 )
 from mmdit.resources import find_resource, resolve_config
+
+from .recognize import make_config
 
 
 def load_config(
@@ -64,7 +65,7 @@ def config_of_weights(
     Args:
         weights: File, directory or URL of Meta's SAM, transformers' SamModel
             or the DIT authors' models.
-        injector: As of :func:`mmdit.checkpoints.recognize.make_config`.
+        injector: As of :func:`mmdit.apis.recognize.make_config`.
         text_encoder: Directory or hub name of BERT's config and vocabulary,
             by default 'bert-base-uncased'.
     """

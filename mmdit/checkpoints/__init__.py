@@ -1,5 +1,1 @@
-"""Foreign checkpoints: one rename table per source, loaded strictly."""
-
-from .pretrained import SAMPretrained
-
-__all__ = ['SAMPretrained']
+"""Checkpoints: read safely, one rename table per source, loaded strictly."""

@@ -1,8 +1,10 @@
 """The pipeline of a data set, as its config describes it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
 from mmdit.registry import TRANSFORMS
@@ -31,6 +33,27 @@ def find_pipeline(dataset: Any) -> list[dict]:
     return dataset['pipeline']
 
 
+def build_pipeline(dataset: Any) -> Callable[[dict], dict]:
+    """Build a data set's pipeline, without what reads the data set's files.
+
+    Args:
+        dataset: Config of the data set.
+
+    Returns:
+        What turns an item with ``img`` into ``inputs`` and ``data_samples``.
+    """
+    steps = [TRANSFORMS.build(step) for step in find_pipeline(dataset)]
+    return Compose(
+        [
+            PackReferSegInputs(('img_path', 'ori_shape', 'img_shape'))
+            if isinstance(step, PackReferSegInputs)
+            else step
+            for step in steps
+            if not isinstance(step, NEED_A_DATASET)
+        ]
+    )
+
+
 def image_steps(cfg: Any) -> list[object]:
     """Return what changes images in the test pipeline of a config, if any."""
     loader = cfg.get('test_dataloader') or cfg.get('val_dataloader') or {}
@@ -43,4 +66,4 @@ def image_steps(cfg: Any) -> list[object]:
     return [step for step in steps if not isinstance(step, left_out)]
 
 
-__all__ = ['NEED_A_DATASET', 'find_pipeline', 'image_steps']
+__all__ = ['NEED_A_DATASET', 'build_pipeline', 'find_pipeline', 'image_steps']

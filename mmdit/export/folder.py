@@ -6,7 +6,7 @@ from typing import Any
 from mmcv.transforms import Resize
 from mmengine.registry import DefaultScope
 
-from mmdit.apis.pipeline import build_pipeline
+from mmdit.datasets.pipeline import build_pipeline
 from mmdit.datasets.transforms import PackReferSegInputs
 from mmdit.runtime.settings import TOKENIZER, Settings
 

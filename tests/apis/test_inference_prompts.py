@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from mmseg.structures import SegDataSample
 
-from mmdit.apis.pipeline import add_prompts
+from mmdit.apis.samples import add_prompts
 from mmdit.runtime.prompts import Prompts, deal_out
 
 POINTS = [(3, 4, 1), (10, 2, 0)]

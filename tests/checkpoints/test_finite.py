@@ -8,8 +8,8 @@ import torch
 from small_models import make_config, save_weights
 
 from mmdit.apis import ReferringSegInferencer, make_prediction
-from mmdit.checkpoints.pretrained import SAMPretrained
 from mmdit.evaluation import ReferIoUMetric
+from mmdit.models.pretrained import SAMPretrained
 from mmdit.registry import MODELS
 
 KEY = 'decode_head.text_proj.weight'

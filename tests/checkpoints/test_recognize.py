@@ -8,7 +8,7 @@ from segment_anything import sam_model_registry
 from small_checkpoints import make_sam
 from transformers import BertConfig, BertTokenizerFast, SamConfig, SamModel
 
-from mmdit.checkpoints.recognize import make_config
+from mmdit.apis.recognize import make_config
 from mmdit.checkpoints.sources import from_mmdit, to_mmdit
 from mmdit.checkpoints.strict import find_mismatches
 from mmdit.registry import MODELS

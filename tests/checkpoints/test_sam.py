@@ -10,8 +10,8 @@ from segment_anything import sam_model_registry
 from small_checkpoints import make_sam
 from transformers import BertConfig
 
-from mmdit.checkpoints.pretrained import ADDED_PREFIXES
 from mmdit.checkpoints.sources import find_source, from_mmdit, to_mmdit
+from mmdit.models.pretrained import ADDED_PREFIXES
 from mmdit.registry import MODELS
 
 

@@ -12,7 +12,6 @@ from small_models import INJECTORS, make_config, save_weights
 
 from mmdit.apis import ReferringSegInferencer
 from mmdit.checkpoints.files import read_checkpoint
-from mmdit.checkpoints.pretrained import SAMPretrained
 from mmdit.checkpoints.settings import (
     NOT_COMPARED,
     compare_settings,
@@ -24,6 +23,7 @@ from mmdit.checkpoints.writing import write_file
 from mmdit.datasets.pipeline import image_steps
 from mmdit.engine.hooks import SettingsHook
 from mmdit.hub import from_pretrained, save_pretrained
+from mmdit.models.pretrained import SAMPretrained
 from mmdit.registry import MODELS
 
 # What changes numbers without changing shapes: the key, and another value.

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from exported_models import RESIZE, build_model, make_config
 
-from mmdit.apis.pipeline import build_pipeline, make_picture
+from mmdit.datasets.pipeline import build_pipeline, make_picture
 from mmdit.export.folder import make_settings
 from mmdit.runtime.arrays import prepare, resize_bilinear, restore
 

@@ -28,7 +28,7 @@ def test_tuples_and_lists_come_back_as_they_were(config, tmp_path):
         'builtins.exec',
         'mmengine.fileio.get',
         'mmcv.imread',
-        'mmdit.checkpoints.pretrained.SAMPretrained',
+        'mmdit.models.pretrained.SAMPretrained',
         'nowhere.Model',
         7,
     ],

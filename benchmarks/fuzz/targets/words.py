@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import BaseDataElement
 from mmseg.structures import SegDataSample
 
-from mmdit.apis.pipeline import add_prompts
+from mmdit.apis.samples import add_prompts
 from mmdit.hub.folder import load_folder
 from mmdit.models.text_encoders import BertTextEncoder
 from mmdit.registry import MODELS

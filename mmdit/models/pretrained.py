@@ -7,17 +7,21 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule, update_init_info
 from torch import Tensor, nn
 
-from mmdit.models.backbones import SAMViT
-from mmdit.models.layers import fit_tables
+from mmdit.checkpoints.architecture import LAYERS
+from mmdit.checkpoints.dit import drop_text_layers
+from mmdit.checkpoints.encoder import ENCODER, drop_absent, read_encoder
+from mmdit.checkpoints.files import read_checkpoint
+from mmdit.checkpoints.settings import (
+    compare_settings,
+    describe_settings,
+    recorded_settings,
+)
+from mmdit.checkpoints.sources import SOURCES, to_mmdit
+from mmdit.checkpoints.strict import check_finite, find_mismatches
 from mmdit.registry import WEIGHT_INITIALIZERS
 
-from .architecture import LAYERS
-from .dit import drop_text_layers
-from .encoder import ENCODER, drop_absent, read_encoder
-from .files import read_checkpoint
-from .settings import compare_settings, describe_settings, recorded_settings
-from .sources import SOURCES, to_mmdit
-from .strict import check_finite, find_mismatches
+from .backbones import SAMViT
+from .layers import fit_tables
 
 # What the paper adds to SAM: it starts from its own initialization.
 ADDED_PREFIXES = (

@@ -9,11 +9,15 @@ from collections.abc import Mapping
 from mmengine.config import Config, ConfigDict
 from torch import Tensor
 
+from mmdit.checkpoints.architecture import (
+    read_backbone,
+    read_head,
+    read_injector,
+    read_shapes,
+)
+from mmdit.checkpoints.sources import SOURCES, to_mmdit
 from mmdit.models.backbones.sam_vit import ARCHS
 from mmdit.resources import resolve_config
-
-from .architecture import read_backbone, read_head, read_injector, read_shapes
-from .sources import SOURCES, to_mmdit
 
 #: How the owners of a kind of files compute them.
 CONFIGS = {

@@ -1,43 +1,15 @@
-"""The pipeline that images pass before the model, and back."""
-
-from collections.abc import Callable
-from typing import Any
+"""Questions as the model takes them, and what it says in plain numbers."""
 
 import numpy as np
 import torch
-from mmengine.dataset import Compose
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from mmdit.datasets.pipeline import NEED_A_DATASET, find_pipeline
-from mmdit.datasets.transforms import PackReferSegInputs
-from mmdit.registry import TRANSFORMS
 from mmdit.runtime.prompts import Prompts
 from mmdit.runtime.streaming import Item
 
 # SAM's labels of padding and of a box's corners.
 PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
-
-
-def build_pipeline(dataset: Any) -> Callable[[dict], dict]:
-    """Build a data set's pipeline, without what reads the data set's files.
-
-    Args:
-        dataset: Config of the data set.
-
-    Returns:
-        What turns an item with ``img`` into ``inputs`` and ``data_samples``.
-    """
-    steps = [TRANSFORMS.build(step) for step in find_pipeline(dataset)]
-    return Compose(
-        [
-            PackReferSegInputs(('img_path', 'ori_shape', 'img_shape'))
-            if isinstance(step, PackReferSegInputs)
-            else step
-            for step in steps
-            if not isinstance(step, NEED_A_DATASET)
-        ]
-    )
 
 
 def pack(item: Item) -> dict:
