@@ -9,7 +9,7 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from mmdit.runtime.prompts import deal_out
+from mmdit.runtime.prompts import broadcast_prompts
 from mmdit.runtime.wording import Wording
 
 # Of the logits, pixels; as those of a model of 1024 px.
@@ -42,7 +42,9 @@ class StandIn:
     ) -> dict:
         """Return data samples, one for each expression."""
         size = pixels.shape[:2]
-        for prompt in deal_out(len(expressions), points, boxes, masks):
+        for prompt in broadcast_prompts(
+            len(expressions), points, boxes, masks
+        ):
             prompt.check_within(size, 'photo.png')
         return dict(predictions=[_sample(size) for _ in expressions])
 

@@ -1,4 +1,4 @@
-"""Ask a trained model from Python."""
+"""Run inference with a trained model from Python."""
 
 from mmdit.runtime.images import list_images, read_image
 from mmdit.runtime.results import make_prediction

@@ -21,13 +21,13 @@ from torch import nn
 from mmdit.checkpoints.loading import load_weights
 from mmdit.datasets.pipeline import build_pipeline, find_pipeline
 from mmdit.registry import INFERENCERS, MODELS
-from mmdit.runtime.asking import Question
 from mmdit.runtime.images import MAX_PIXELS, ImageSource
+from mmdit.runtime.queries import Query
 from mmdit.runtime.segmenter import Segmenter, draw
 from mmdit.runtime.streaming import Item, load_items, make_batches, raising
 from mmdit.runtime.wording import Wording
 
-from .memory import Halving
+from .batch_size import AutoBatchSize
 from .models import choose_device, load_config
 from .samples import describe, pack
 
@@ -37,7 +37,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
     """Segment what expressions refer to, with the model itself.
 
     Given the images and expressions of a data set in its order, without EXIF
-    rotation among them, answers equal those of ``mmdit test`` on the same
+    rotation among them, predictions equal those of ``mmdit test`` on the same
     device bit for bit, probabilities and masks, as long as batches are the
     same; the default ``batch_size`` sees to that. Others may change the last
     bits of a probability, as matrix products add up in another order.
@@ -83,7 +83,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
         )
         self.max_pixels = max_pixels
         self.threshold = float(self.model.decode_head.threshold)
-        self._halving = Halving()
+        self._auto_batch = AutoBatchSize()
         self.wording = Wording.of(self.model.text_encoder)
         self.batch_size = cfg.test_dataloader.batch_size
         trained_on = getattr(self.model, 'trained_on', None)
@@ -105,7 +105,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
         """Refuse words where the model reads none."""
         if expression is not None and self.model.text_encoder is None:
             raise ValueError(
-                f'this model reads no text, but is asked {expression!r}; give '
+                f'this model reads no text, but got {expression!r}; give '
                 'it points, boxes or masks only, or take a model with a text '
                 'encoder'
             )
@@ -119,7 +119,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
             )
         )
 
-    def _answer(
+    def _predict(
         self,
         items: list[Item],
         threshold: float,
@@ -127,24 +127,24 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
         return_datasamples: bool = False,
         **kwargs: Any,
     ) -> list[dict]:
-        """Ask the model, and describe what it says."""
+        """Run inference, and describe its results."""
         samples = self.forward(items, return_logits)
-        answers = [describe(sample, threshold) for sample in samples]
+        predictions = [describe(sample, threshold) for sample in samples]
         if return_datasamples:
-            for answer, sample in zip(answers, samples, strict=True):
-                answer['datasample'] = sample
-        return answers
+            for prediction, sample in zip(predictions, samples, strict=True):
+                prediction['datasample'] = sample
+        return predictions
 
     def preprocess(
         self,
-        inputs: Iterable[tuple[ImageSource, Sequence[Question]]],
+        inputs: Iterable[tuple[ImageSource, Sequence[Query]]],
         batch_size: int = 1,
         **kwargs: Any,
     ) -> Iterator[list[Item]]:
         """Yield batches of items; each image is loaded when its turn comes.
 
         Args:
-            inputs: Images and the questions about each.
+            inputs: Images and the queries about each.
             batch_size: Items of a batch; the last may have fewer.
             kwargs: None; of the base class.
         """
@@ -154,7 +154,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
     def forward(
         self, inputs: list[Item], return_logits: bool = False, **kwargs: Any
     ) -> list[SegDataSample]:
-        """Ask the model, in halves where memory does not suffice.
+        """Run inference, in halves where memory does not suffice.
 
         Args:
             inputs: A batch.
@@ -164,15 +164,15 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
         Returns:
             Data samples on the CPU, as large as the image.
         """
-        return self._halving(
-            lambda items: self._predict(items, return_logits), inputs
+        return self._auto_batch(
+            lambda items: self._test_step(items, return_logits), inputs
         )
 
     @torch.no_grad()
-    def _predict(
+    def _test_step(
         self, items: list[Item], return_logits: bool
     ) -> list[SegDataSample]:
-        """Ask the model a batch."""
+        """Run inference on a batch that fits into memory."""
         model: Any = self.model
         samples = model.test_step(
             self.collate_fn([pack(item) for item in items])

@@ -1,4 +1,4 @@
-"""Questions as the model takes them, and what it says in plain numbers."""
+"""Queries as data samples of the model, and its predictions as NumPy."""
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
 
 
 def pack(item: Item) -> dict:
-    """Return what a data set would give the model for a question."""
-    prepared = item.picture.prepared
+    """Return what a data set would give the model for a query."""
+    prepared = item.image.prepared
     sample = prepared['data_samples'].clone()
     expression = item.expression
     if expression is not None:
@@ -62,11 +62,11 @@ def describe(sample: SegDataSample, threshold: float) -> dict:
     sample.pred_sem_seg.data = (probabilities > threshold).to(probabilities)
     masks = sample.pred_masks
     best = masks.scores.argmax()
-    answer = dict(
+    prediction = dict(
         probabilities=probabilities[0].numpy(),
         predicted_iou=float(masks.scores[best]),
         low_res_logits=masks.low_res_logits[best][None].numpy(),
     )
     if 'raw_logits' in sample:
-        answer['logits'] = sample.raw_logits.data[0].numpy()
-    return answer
+        prediction['logits'] = sample.raw_logits.data[0].numpy()
+    return prediction

@@ -193,7 +193,7 @@ def run(args: argparse.Namespace) -> int:
     of which standard error tells.
     """
     from mmdit import __version__
-    from mmdit.runtime.asking import list_sources, share_out
+    from mmdit.runtime.queries import broadcast_expressions, list_sources
     from mmdit.runtime.results import check_threshold
     from mmdit.runtime.wording import hint_at_two
     from mmdit.runtime.writing import ResultWriter
@@ -206,7 +206,7 @@ def run(args: argparse.Namespace) -> int:
     if shows and not asked:
         asked = [None]
     images = list_sources(args.image)
-    shared, known = share_out(asked, len(images)), set(images)
+    shared, known = broadcast_expressions(asked, len(images)), set(images)
     for hint in filter(None, map(hint_at_two, filter(None, asked))):
         sys.stderr.write(f'{hint}; give --expr "..." "..." for several\n')
     model = _load(args)

@@ -1,4 +1,4 @@
-"""Answer expressions with exported ONNX files, without torch.
+"""Run inference with exported ONNX files, without torch.
 
 Needs NumPy, OpenCV, Pillow, pycocotools, tokenizers and onnxruntime.
 
@@ -26,8 +26,8 @@ CHUNK = 1 << 20
 class OnnxSegmenter(Segmenter):
     """Segment what expressions refer to, as ``ReferringSegInferencer`` does.
 
-    Its answers are those of the inferencer but for rounding: probabilities
-    differ by less than 1e-4. It is asked in words only: points, boxes and
+    Its predictions are those of the inferencer but for rounding: probabilities
+    differ by less than 1e-4. It takes expressions only: points, boxes and
     earlier masks need the model itself.
 
     Args:
@@ -97,27 +97,27 @@ class OnnxSegmenter(Segmenter):
         """Resize, normalize and pad (H0, W0, 3) BGR pixels."""
         return prepare(pixels, self.settings)
 
-    def _answer(
+    def _predict(
         self, items: list[Item], threshold: float, **kwargs: Any
     ) -> list[dict]:
-        """Ask the graphs."""
+        """Run the graphs."""
         ids, real = self.tokenize([item.expression or '' for item in items])
         (text,) = self._text.run(None, dict(ids=ids, real=real))
-        prepared = [item.picture.prepared for item in items]
+        prepared = [item.image.prepared for item in items]
         inputs: dict[str, Any] = dict(
             image=np.stack([p.image for p in prepared]), text=text
         )
         if self.settings.mask_padding:
             inputs['real'] = real.astype(bool)
         logits, scores = self._mask.run(None, inputs)
-        answers = []
+        predictions = []
         for masks, best, p in zip(
             logits, scores.argmax(1), prepared, strict=True
         ):
             chosen = masks[best : best + 1]
             (found,) = restore(chosen, p, self.settings.align_corners)
-            answers.append(dict(probabilities=found))
-        return answers
+            predictions.append(dict(probabilities=found))
+        return predictions
 
     def tokenize(
         self, expressions: Sequence[str]

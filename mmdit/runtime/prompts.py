@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-# Of one question: points are rows of three numbers, and so on.
+# Of one query: points are rows of three numbers, and so on.
 _NDIMS = dict(points=2, boxes=1, masks=3)
 # Characters of a value in a message.
 _SHOWN = 100
@@ -17,13 +17,13 @@ _SHOWN = 100
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a person shows, for one question."""
+    """Points, a box and an earlier mask of one query."""
 
     #: (P, 3): x, y and label of each point, 1 inside and 0 outside.
     points: np.ndarray | None = None
     #: (4,): left, top, right, bottom.
     box: np.ndarray | None = None
-    #: (1, 4H, 4W): ``low_res_logits`` of an earlier answer.
+    #: (1, 4H, 4W): ``low_res_logits`` of an earlier prediction.
     mask: np.ndarray | None = None
 
     def __bool__(self) -> bool:
@@ -54,14 +54,14 @@ class Prompts:
             )
 
 
-def deal_out(
+def broadcast_prompts(
     number: int, points: Any = None, boxes: Any = None, masks: Any = None
 ) -> list[Prompts]:
-    """Return the prompts of each of ``number`` questions.
+    """Return the prompts of each of ``number`` queries.
 
     Args:
-        number: How many questions there are.
-        points: For the only question, rows of x, y and label; or a list with
+        number: How many queries there are.
+        points: For the only query, rows of x, y and label; or a list with
             such rows, or None, for each.
         boxes: Left, top, right and bottom; or a list, likewise.
         masks: (1, 4H, 4W) logits; or a list, likewise.
@@ -78,7 +78,7 @@ def deal_out(
 
 
 def _entries(name: str, given: Any, number: int) -> Sequence:
-    """Return one entry of a kind for each question."""
+    """Return one entry of a kind for each query."""
     if given is None:
         return [None] * number
     # NumPy would read None as a number, NaN.
@@ -95,8 +95,8 @@ def _entries(name: str, given: Any, number: int) -> Sequence:
         ) from error
     if len(entries) != number:
         raise ValueError(
-            f'{name} for {len(entries)} of {number} questions; give a list '
-            'with an entry for each question, in the order of the answers, '
+            f'{name} for {len(entries)} of {number} queries; give a list '
+            'with an entry for each query, in the order of the predictions, '
             'and None where one has none'
         )
     return entries
@@ -151,7 +151,7 @@ def _as_mask(given: Any) -> np.ndarray | None:
     if mask.ndim != 3 or len(mask) != 1:
         raise ValueError(
             f'a mask has shape {mask.shape}; expected (1, h, w), the '
-            'low_res_logits of an earlier answer'
+            'low_res_logits of an earlier prediction'
         )
     return mask
 

@@ -1,6 +1,6 @@
 """What comes back for an expression.
 
-Plain NumPy: any runtime that computes probabilities can answer alike.
+Plain NumPy: the same for any runtime that computes probabilities.
 """
 
 from numbers import Real
@@ -18,11 +18,11 @@ def make_prediction(
     probabilities: np.ndarray,
     threshold: float,
 ) -> dict:
-    """Turn probabilities into the answer to an expression.
+    """Turn probabilities into the prediction for an expression.
 
     Args:
         image: Path of the image, or its place in the list of images.
-        expression: What was asked, None without words.
+        expression: The expression, None without words.
         probabilities: (H, W) float32, at the size of the image.
         threshold: A pixel belongs to the mask if it exceeds this.
 

@@ -1,4 +1,4 @@
-"""Ask about images, whatever computes the answers.
+"""Run inference on images, whatever computes the probabilities.
 
 Shapes: an image of H0 x W0 pixels, K expressions.
 """
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from .asking import Expressions, Question, list_sources, make_questions
 from .drawing import draw_comparison
 from .images import ImageSource, read_image
+from .queries import Expressions, Query, list_sources, make_queries
 from .results import check_threshold, make_prediction
 from .streaming import (
     Item,
-    Picture,
+    LoadedImage,
     explain_size,
     load_items,
     make_batches,
@@ -31,7 +31,7 @@ class Segmenter:
     """Segment what expressions refer to.
 
     A subclass sets the attributes below and gives :meth:`_prepare` and
-    :meth:`_answer`.
+    :meth:`_predict`.
     """
 
     #: A pixel belongs to a mask where its probability exceeds this.
@@ -115,18 +115,18 @@ class Segmenter:
             images: One image, a list of them, or a folder. See
                 :func:`mmdit.apis.read_image` for what an image may be; arrays
                 are BGR, tensors RGB.
-            expressions: One for all images; a list, each image is asked them
-                all; or a list of lists, one list for each image. None is a
-                question without words, about points, a box or a mask.
+            expressions: One for all images; a list, for each image; or a list
+                of lists, one list for each image. None is a query without
+                words, of points, a box or a mask.
             batch_size: Expressions that the encoder takes at a time; by
                 default that of the model's tests. It is less where images are
                 large, and halved where memory does not suffice.
             points: Rows of x, y and label, 1 inside and 0 outside, in pixels
-                of the image as people see it. With several questions, a list
-                with such rows or None for each, in the order of the answers.
+                of the image as people see it. With several queries, a list
+                with such rows or None for each, in their order.
             boxes: Left, top, right and bottom, or a list, likewise.
-            masks: ``low_res_logits`` of an earlier answer, which the points
-                correct, or a list, likewise.
+            masks: ``low_res_logits`` of an earlier prediction, which the
+                points correct, or a list, likewise.
             threshold: A pixel belongs to a mask where its probability exceeds
                 this; by default the model's own.
             return_vis: Add ``overlay``, (H', W', 3) uint8, RGB, to each
@@ -148,33 +148,31 @@ class Segmenter:
             threshold = self.threshold
         level = check_threshold(threshold)
         sources = list_sources(images)
-        questions = make_questions(
-            expressions, len(sources), points, boxes, masks
-        )
-        for question in (q for entry in questions for q in entry):
-            self._check(*question)
+        queries = make_queries(expressions, len(sources), points, boxes, masks)
+        for query in (q for entry in queries for q in entry):
+            self._check(*query)
         size = self._batch_size(batch_size)
         items = self._track(
-            load_items(zip(sources, questions, strict=True), self._load),
-            sum(map(len, questions)),
+            load_items(zip(sources, queries, strict=True), self._load),
+            sum(map(len, queries)),
             size,
         )
 
         def predict(items: list[Item]) -> list[dict]:
             rows = []
-            answers = self._answer(items, level, **kwargs)
-            for item, answer in zip(items, answers, strict=True):
+            predictions = self._predict(items, level, **kwargs)
+            for item, prediction in zip(items, predictions, strict=True):
                 row = make_prediction(
-                    item.picture.name,
+                    item.image.name,
                     item.expression,
-                    answer['probabilities'],
+                    prediction['probabilities'],
                     level,
                 )
                 if not return_probabilities:
-                    del answer['probabilities']
-                row |= answer | self.wording.read(item.expression)
+                    del prediction['probabilities']
+                row |= prediction | self.wording.read(item.expression)
                 rows.append(row)
-            del answers  # drawing needs memory, too
+            del predictions  # drawing needs memory, too
             for item, row in zip(items, rows, strict=True):
                 if return_vis:
                     row['overlay'] = draw(item, row)
@@ -190,24 +188,24 @@ class Segmenter:
     ) -> np.ndarray:
         """Return what thresholds are applied to, (K, H0, W0) float32.
 
-        :func:`mmdit.apis.make_prediction` turns them into answers, at any
-        threshold and without asking the model again.
+        :func:`mmdit.apis.make_prediction` turns them into predictions, at any
+        threshold and without another pass of the model.
 
         Args:
             image: An image.
             expressions: K expressions, or one.
             batch_size: As of a call.
         """
-        questions = make_questions(expressions, 1)
-        for question in questions[0]:
-            self._check(*question)
-        items = load_items(zip([image], questions, strict=True), self._load)
+        queries = make_queries(expressions, 1)
+        for query in queries[0]:
+            self._check(*query)
+        items = load_items(zip([image], queries, strict=True), self._load)
         batches = raising(make_batches(items, self._batch_size(batch_size)))
         return np.stack(
             [
-                answer['probabilities']
+                prediction['probabilities']
                 for batch in batches
-                for answer in self._answer(batch, self.threshold)
+                for prediction in self._predict(batch, self.threshold)
             ]
         )
 
@@ -216,17 +214,17 @@ class Segmenter:
         raise NotImplementedError
 
     def _prepare(self, name: str | int, pixels: np.ndarray) -> Any:
-        """Return what :meth:`_answer` wants of (H0, W0, 3) BGR pixels."""
+        """Return what :meth:`_predict` wants of (H0, W0, 3) BGR pixels."""
         raise NotImplementedError
 
-    def _answer(
+    def _predict(
         self, items: list[Item], threshold: float, **kwargs: Any
     ) -> list[dict]:
         """Return ``probabilities``, (H0, W0) float32, and more of each."""
         raise NotImplementedError
 
     def _check(self, expression: str | None, prompts: Any) -> None:
-        """Raise where the model cannot be asked such a question."""
+        """Raise where the model does not take such a query."""
 
     def _track(self, items: Iterable, total: int, size: int) -> Iterable:
         """Show how far the items are."""
@@ -244,28 +242,28 @@ class Segmenter:
         self,
         source: ImageSource,
         name: str | int,
-        questions: Sequence[Question],
+        queries: Sequence[Query],
     ) -> list[Item]:
         """Read an image and make it an input, once."""
-        if not questions:
+        if not queries:
             return []
         label = f'image {name}' if isinstance(name, int) else name
         pixels = read_image(source, label, self.max_pixels)
-        for _, prompts in questions:
+        for _, prompts in queries:
             prompts.check_within(pixels.shape[:2], name)
         try:
             prepared = self._prepare(name, pixels)
         # Whatever a transform, OpenCV or Pillow comes up with.
         except Exception as error:
             raise explain_size(name, pixels, error) from error
-        picture = Picture(name, pixels, prepared)
-        return [Item(picture, *question) for question in questions]
+        image = LoadedImage(name, pixels, prepared)
+        return [Item(image, *query) for query in queries]
 
 
 def draw(item: Item, row: dict) -> np.ndarray:
     """Draw the mask of a prediction, (H', W', 3) uint8, RGB."""
     return draw_comparison(
-        item.picture.pixels[..., ::-1].copy(),
+        item.image.pixels[..., ::-1].copy(),
         item.title,
         prediction=row['mask'],
     )

@@ -17,7 +17,7 @@ MAX_RATIO = 64
 
 
 @dataclass
-class Picture:
+class LoadedImage:
     """An image that is ready for a model."""
 
     #: Its path, or its place in the list of images.
@@ -30,15 +30,15 @@ class Picture:
 
 @dataclass
 class Item:
-    """One question: an expression or prompts, or both, about a picture."""
+    """One query about an image: an expression or prompts, or both."""
 
-    picture: Picture
+    image: LoadedImage
     expression: str | None
     prompts: Prompts = Prompts()
 
     @property
     def title(self) -> str:
-        """What is asked, in words."""
+        """The query in words."""
         return self.expression or str(self.prompts)
 
 
@@ -57,8 +57,8 @@ def load_items(
     """Load images one by one.
 
     Args:
-        inputs: Images, and what is asked about each.
-        load: From an image, its name and what is asked to items.
+        inputs: Images, and the queries of each.
+        load: From an image, its name and its queries to items.
     """
     for i, (source, queries) in enumerate(inputs):
         name = str(source) if isinstance(source, (str, Path)) else i
@@ -84,7 +84,7 @@ def make_batches(
     for item in items:
         more = 0
         if not isinstance(item, Failure):
-            more = item.picture.pixels[..., 0].size
+            more = item.image.pixels[..., 0].size
         is_full = len(batch) == size or pixels + more > BATCH_PIXELS
         if batch and (is_full or isinstance(item, Failure)):
             yield batch
@@ -131,7 +131,7 @@ def _attempt(
         if len(batch) == 1:
             (item,) = batch
             yield dict(
-                image=item.picture.name,
+                image=item.image.name,
                 expression=item.expression,
                 error=error,
             )
@@ -158,7 +158,7 @@ __all__ = [
     'BATCH_PIXELS',
     'Failure',
     'Item',
-    'Picture',
+    'LoadedImage',
     'explain_size',
     'load_items',
     'make_batches',

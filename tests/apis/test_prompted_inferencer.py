@@ -85,7 +85,7 @@ def test_files_of_a_question_without_words(inferencer, picture, tmp_path):
         (dict(), 'neither an expression nor points'),
         (dict(points=[(60.5, 3, 1)]), '60 pixels wide and 40 high'),
         (dict(points=[(1, 2)]), r'expected \(P, 3\)'),
-        (dict(expressions=['a', 'b'], points=CLICK), '1 of 2 questions'),
+        (dict(expressions=['a', 'b'], points=CLICK), '1 of 2 queries'),
         (dict(expressions='a', masks=np.zeros((1, 9, 9))), r'\(1, 16, 16\)'),
     ],
 )

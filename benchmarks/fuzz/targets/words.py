@@ -17,7 +17,7 @@ from mmdit.apis.samples import add_prompts
 from mmdit.hub.folder import load_folder
 from mmdit.models.text_encoders import BertTextEncoder
 from mmdit.registry import MODELS
-from mmdit.runtime.prompts import deal_out
+from mmdit.runtime.prompts import broadcast_prompts
 from mmdit.visualization.report.rows import check_same_items, read_results
 from mmdit.web.session import read_expressions
 
@@ -219,7 +219,7 @@ def make_prompts(folder: Path) -> Target:
             return
         number = 2 if content.get('number') == 2 else 1
         given = {key: content.get(key) for key in ('points', 'boxes', 'masks')}
-        for one in deal_out(number, **given):
+        for one in broadcast_prompts(number, **given):
             one.check_within((40, 60), 'photo.png')
             sample: BaseDataElement = SegDataSample()
             shapes = dict(ori_shape=(40, 60), img_shape=(32, 32))

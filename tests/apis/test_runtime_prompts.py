@@ -3,7 +3,7 @@ import pytest
 from mmseg.structures import SegDataSample
 
 from mmdit.apis.samples import add_prompts
-from mmdit.runtime.prompts import Prompts, deal_out
+from mmdit.runtime.prompts import Prompts, broadcast_prompts
 
 POINTS = [(3, 4, 1), (10, 2, 0)]
 BOX = (1, 2, 20, 12)
@@ -11,29 +11,29 @@ MASK = np.ones((1, 8, 8), np.float32)
 
 
 def test_the_only_question_takes_prompts_as_they_are():
-    (one,) = deal_out(1, POINTS, BOX, MASK)
+    (one,) = broadcast_prompts(1, POINTS, BOX, MASK)
     assert one.points.tolist() == [list(point) for point in POINTS]
     assert one.box.tolist() == list(BOX)
     assert np.array_equal(one.mask, MASK)
-    (same,) = deal_out(1, [POINTS], [BOX], [MASK])
+    (same,) = broadcast_prompts(1, [POINTS], [BOX], [MASK])
     assert np.array_equal(one.points, same.points)
     assert np.array_equal(one.box, same.box)
 
 
 def test_several_questions_have_an_entry_each():
-    first, second, third = deal_out(
+    first, second, third = broadcast_prompts(
         3, points=[POINTS, None, POINTS[:1]], boxes=[None, None, BOX]
     )
     assert first.points.shape == (2, 3) and first.box is None
     assert not second
     assert third.points.shape == (1, 3) and third.box.shape == (4,)
-    assert not any(deal_out(2))
+    assert not any(broadcast_prompts(2))
 
 
 @pytest.mark.parametrize(
     ('number', 'given', 'match'),
     [
-        (2, dict(points=POINTS), 'points for 1 of 2 questions'),
+        (2, dict(points=POINTS), 'points for 1 of 2 queries'),
         (2, dict(boxes=[BOX] * 3), 'boxes for 3 of 2'),
         (1, dict(masks=[MASK, MASK]), 'masks for 2 of 1'),
         (1, dict(points=[(3, 4)]), r'expected \(P, 3\): x, y and label'),
@@ -53,7 +53,7 @@ def test_several_questions_have_an_entry_each():
 )
 def test_prompts_of_another_shape_are_refused(number, given, match):
     with pytest.raises(ValueError, match=match):
-        deal_out(number, **given)
+        broadcast_prompts(number, **given)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_prompts_of_another_shape_are_refused(number, given, match):
     ],
 )
 def test_what_lies_outside_the_image_is_refused(prompts):
-    (one,) = deal_out(1, **prompts)
+    (one,) = broadcast_prompts(1, **prompts)
     with pytest.raises(ValueError, match='outside image a.jpg, which is 30'):
         one.check_within((40, 30), 'a.jpg')
 
@@ -74,7 +74,7 @@ def make_sample(prompts):
     sample = SegDataSample(
         metainfo=dict(ori_shape=(40, 30), img_shape=(80, 60))
     )
-    (one,) = deal_out(1, **prompts)
+    (one,) = broadcast_prompts(1, **prompts)
     add_prompts(sample, one)
     return sample
 

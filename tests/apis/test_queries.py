@@ -4,7 +4,11 @@ import time
 
 import pytest
 
-from mmdit.runtime.asking import MAX_LENGTH, check_expression, share_out
+from mmdit.runtime.queries import (
+    MAX_LENGTH,
+    broadcast_expressions,
+    check_expression,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,6 @@ def test_every_language_is_words(expression):
 def test_a_million_characters_cost_no_time():
     start = time.perf_counter()
     with pytest.raises(ValueError, match='1000000 characters') as caught:
-        share_out(['red', 'x' * 1_000_000], 3)
+        broadcast_expressions(['red', 'x' * 1_000_000], 3)
     assert time.perf_counter() - start < 0.5
     assert len(str(caught.value)) < 200

@@ -11,7 +11,7 @@ Item = TypeVar('Item')
 Result = TypeVar('Result')
 
 
-class Halving:
+class AutoBatchSize:
     """Call a function on batches, and on halves of what does not fit.
 
     It remembers what fits, and says so once.
@@ -29,9 +29,9 @@ class Halving:
         size = known or len(items)
         while len(results) < len(items):
             batch = items[len(results) : len(results) + size]
-            answer = _try(function, batch)
-            if answer is not None:
-                results += answer
+            found = _try(function, batch)
+            if found is not None:
+                results += found
                 continue
             if len(batch) == 1:
                 raise MemoryError(

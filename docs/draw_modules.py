@@ -1,6 +1,6 @@
-"""Draw which room of the package imports which, from the imports themselves.
+"""Draw which part of the package imports which, from the imports themselves.
 
-``python docs/draw_rooms.py`` writes the diagram in ``docs/architecture.md``
+``python docs/draw_modules.py`` writes the diagram in ``docs/architecture.md``
 anew. A test checks that it is up to date, and that arrows point down only.
 """
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / 'docs' / 'architecture.md'
-# From top to bottom; a room imports those below it.
-ROOMS = (
+# From top to bottom; each imports those below it.
+PACKAGES = (
     'cli',
     'web',
     'apis',
@@ -44,8 +44,8 @@ def find_imports(path: Path) -> set[str]:
     return {name for name in found if name.startswith('mmdit.')}
 
 
-def room_of(module: str) -> str:
-    """Return the room of a module; single files are the base of them all."""
+def package_of(module: str) -> str:
+    """Return the package of a module; single files are the base of them all."""
     name = module.split('.')[1]
     if name == '__main__':
         return 'cli'
@@ -53,14 +53,14 @@ def room_of(module: str) -> str:
 
 
 def find_arrows() -> dict[tuple[str, str], list[str]]:
-    """Return, for each room that imports another, where it does."""
+    """Return, for each package that imports another, where it does."""
     arrows: dict[tuple[str, str], list[str]] = {}
     for path in sorted((ROOT / 'mmdit').rglob('*.py')):
         if '.mim' in path.parts:
             continue
         module = '.'.join(path.relative_to(ROOT).with_suffix('').parts)
         for name in sorted(find_imports(path)):
-            arrow = room_of(module), room_of(name)
+            arrow = package_of(module), package_of(name)
             if arrow[0] != arrow[1]:
                 arrows.setdefault(arrow, []).append(f'{module} -> {name}')
     return arrows
@@ -69,15 +69,15 @@ def find_arrows() -> dict[tuple[str, str], list[str]]:
 def draw() -> str:
     """Return the diagram, without arrows that follow from others."""
     arrows = {arrow for arrow in find_arrows() if arrow[0] != 'base'}
-    below: dict[str, set[str]] = {room: set() for room in ROOMS}
-    for room in reversed(ROOMS):
+    below: dict[str, set[str]] = {package: set() for package in PACKAGES}
+    for package in reversed(PACKAGES):
         for upper, lower in arrows:
-            if upper == room:
-                below[room] |= {lower} | below[lower]
+            if upper == package:
+                below[package] |= {lower} | below[lower]
     lines = ['flowchart TD']
-    for upper in ROOMS:
-        direct = {lower for room, lower in arrows if room == upper}
-        for lower in sorted(direct, key=ROOMS.index):
+    for upper in PACKAGES:
+        direct = {lower for package, lower in arrows if package == upper}
+        for lower in sorted(direct, key=PACKAGES.index):
             if not any(lower in below[other] for other in direct):
                 lines.append(f'    {upper} --> {lower}')
     return '\n'.join(lines) + '\n'

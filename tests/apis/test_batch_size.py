@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from mmdit.apis import memory
-from mmdit.apis.memory import Halving
+from mmdit.apis import batch_size
+from mmdit.apis.batch_size import AutoBatchSize
 
 ERRORS = [
     MemoryError(),
@@ -30,14 +30,14 @@ class Device:
 def said(monkeypatch):
     lines = []
     monkeypatch.setattr(
-        memory, 'print_log', lambda message, **_: lines.append(message)
+        batch_size, 'print_log', lambda message, **_: lines.append(message)
     )
     return lines
 
 
 @pytest.mark.parametrize('error', ERRORS, ids=lambda e: type(e).__name__)
 def test_what_fits_is_found_remembered_and_said_once(error, said):
-    device, halving = Device(3, error), Halving()
+    device, halving = Device(3, error), AutoBatchSize()
     numbers = list(range(10))
     doubled = [2 * number for number in numbers]
     assert halving(device, numbers) == doubled
@@ -55,15 +55,15 @@ def test_what_fits_is_found_remembered_and_said_once(error, said):
 
 def test_nothing_is_said_where_everything_fits(said):
     device = Device(10, ERRORS[0])
-    assert Halving()(device, [1, 2]) == [2, 4]
+    assert AutoBatchSize()(device, [1, 2]) == [2, 4]
     assert (device.sizes, said) == ([2], [])
 
 
 def test_other_errors_pass():
     with pytest.raises(RuntimeError, match='shapes'):
-        Halving()(Device(1, RuntimeError('shapes differ')), [1, 2])
+        AutoBatchSize()(Device(1, RuntimeError('shapes differ')), [1, 2])
 
 
 def test_a_single_item_that_does_not_fit_is_an_error():
     with pytest.raises(MemoryError, match='not even one expression'):
-        Halving()(Device(0, ERRORS[0]), [1, 2])
+        AutoBatchSize()(Device(0, ERRORS[0]), [1, 2])

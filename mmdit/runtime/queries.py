@@ -7,20 +7,22 @@ from typing import Any
 from unicodedata import category
 
 from .images import list_images
-from .prompts import Prompts, deal_out
+from .prompts import Prompts, broadcast_prompts
 
 Expressions = (
     str | Sequence[str | None] | Sequence[Sequence[str | None]] | None
 )
-# An expression or None, and what is shown beside it.
-Question = tuple[str | None, Prompts]
+# An expression or None, and the prompts beside it.
+Query = tuple[str | None, Prompts]
 # Characters: models cut expressions after some tens of tokens.
 MAX_LENGTH = 2000
 # Of a bad expression in an error.
 SHOWN = 40
 
 
-def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
+def broadcast_expressions(
+    expressions: Expressions, number: int
+) -> list[list[str | None]]:
     """Return the expressions of each of ``number`` images, None for none."""
     given: list = [expressions]
     if expressions is not None and not isinstance(expressions, str):
@@ -31,7 +33,7 @@ def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
     elif any(single):
         raise TypeError(
             'expressions mixes strings and lists; give a list of strings, '
-            'which every image is asked, or one list for each image'
+            'for every image, or one list for each image'
         )
     elif len(given) != number:
         raise ValueError(
@@ -48,32 +50,34 @@ def share_out(expressions: Expressions, number: int) -> list[list[str | None]]:
     return shared
 
 
-def make_questions(
+def make_queries(
     expressions: Expressions,
     number: int,
     points: Any = None,
     boxes: Any = None,
     masks: Any = None,
-) -> list[list[Question]]:
-    """Return the questions about each image; each must ask something.
+) -> list[list[Query]]:
+    """Return the queries of each image; none may be empty.
 
     Args:
-        expressions: As of :func:`share_out`, for ``number`` images.
+        expressions: As of :func:`broadcast_expressions`.
         number: How many images there are.
-        points: As of :func:`deal_out`.
+        points: As of :func:`broadcast_prompts`.
         boxes: Likewise.
         masks: Likewise.
     """
-    shared = share_out(expressions, number)
-    prompts = iter(deal_out(sum(map(len, shared)), points, boxes, masks))
-    questions = [[(e, next(prompts)) for e in entry] for entry in shared]
-    for expression, given in (q for entry in questions for q in entry):
+    shared = broadcast_expressions(expressions, number)
+    prompts = iter(
+        broadcast_prompts(sum(map(len, shared)), points, boxes, masks)
+    )
+    queries = [[(e, next(prompts)) for e in entry] for entry in shared]
+    for expression, given in (q for entry in queries for q in entry):
         if expression is None and not given:
             raise ValueError(
-                'a question has neither an expression nor points, a box or a '
+                'a query has neither an expression nor points, a box or a '
                 'mask; give one of them'
             )
-    return questions
+    return queries
 
 
 def check_expression(expression: Any) -> None:
