@@ -45,7 +45,7 @@ def find_imports(path: Path) -> set[str]:
 
 
 def package_of(module: str) -> str:
-    """Return the package of a module; single files are the base of them all."""
+    """Return the package of a module, for single files the base of all."""
     name = module.split('.')[1]
     if name == '__main__':
         return 'cli'
