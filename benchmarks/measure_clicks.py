@@ -87,8 +87,8 @@ def correct(sample: SegDataSample, prediction: SegDataSample) -> SegDataSample:
         points=click[:number], labels=labels[:number]
     )
     masks = prediction.pred_masks
-    logits = masks.low_res_logits[masks.scores.argmax()][None]
-    sample.prompt_mask = PixelData(data=logits)
+    logits = masks.low_res_masks[masks.scores.argmax()][None]
+    sample.mask_input = PixelData(data=logits)
     return sample
 
 

@@ -78,7 +78,9 @@ def build_segment_anything(arch: str, size: int, windowed: bool) -> nn.Module:
     from segment_anything.modeling import ImageEncoderViT
 
     sizes = ARCHS[arch]
-    blocks = sizes['global_blocks'] if windowed else range(sizes['depth'])
+    blocks = (
+        sizes['global_attn_indexes'] if windowed else range(sizes['depth'])
+    )
     model = ImageEncoderViT(
         img_size=1024,
         embed_dim=sizes['embed_dims'],
@@ -99,7 +101,9 @@ def build_transformers(arch: str, size: int, windowed: bool) -> nn.Module:
     from transformers import SamVisionConfig, SamVisionModel
 
     sizes = ARCHS[arch]
-    blocks = sizes['global_blocks'] if windowed else range(sizes['depth'])
+    blocks = (
+        sizes['global_attn_indexes'] if windowed else range(sizes['depth'])
+    )
     config = SamVisionConfig(
         hidden_size=sizes['embed_dims'],
         num_hidden_layers=sizes['depth'],

@@ -57,7 +57,7 @@ def _sample(size: tuple[int, int]) -> SegDataSample:
     sample.pred_masks = InstanceData(
         masks=(found > 0.5).expand(_MASKS, -1, -1),
         scores=torch.tensor([0.5, 0.9, 0.7]),
-        low_res_logits=torch.zeros(_MASKS, _GRID, _GRID),
+        low_res_masks=torch.zeros(_MASKS, _GRID, _GRID),
     )
     return sample
 

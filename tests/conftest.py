@@ -340,7 +340,7 @@ def make_tiny_segmentor(vocab_file):
             type='mmdit.SAMViT',
             arch=dict(embed_dims=16, depth=3, num_heads=2),
             patch_size=8,
-            pretrain_size=64,
+            img_size=64,
             window_size=0,
             out_channels=32,
             text_injector=dict(type='mmdit.LayerwiseProjection'),

@@ -20,7 +20,10 @@ def save_released(bert_dir, path):
             backbone=dict(
                 type='mmdit.SAMViT',
                 arch=dict(
-                    embed_dims=32, depth=2, num_heads=2, global_blocks=(1,)
+                    embed_dims=32,
+                    depth=2,
+                    num_heads=2,
+                    global_attn_indexes=(1,),
                 ),
                 text_injector=dict(type='mmdit.LayerwiseProjection'),
             ),

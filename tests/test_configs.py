@@ -139,9 +139,11 @@ def shrink(cfg, data_root):
             max_position_embeddings=24,
         )
     model.backbone.update(
-        arch=dict(embed_dims=16, depth=3, num_heads=2, global_blocks=(1,)),
+        arch=dict(
+            embed_dims=16, depth=3, num_heads=2, global_attn_indexes=(1,)
+        ),
         patch_size=8,
-        pretrain_size=64,
+        img_size=64,
         window_size=3,
         out_channels=32,
     )

@@ -14,7 +14,7 @@ model = dict(
     data_preprocessor=dict(size=size),
     text_encoder=dict(vocab_file='data/own/vocab.txt', max_tokens=20),
     backbone=dict(
-        pretrain_size=128,
+        img_size=128,
         text_injector=dict(
             type='LayerwiseProjection', dropout=0.0, zero_init=False
         ),

@@ -7,7 +7,7 @@ size = (1024, 1024)
 model = dict(
     data_preprocessor=dict(size=size, pad_center=False),
     backbone=dict(attention='windowed'),
-    decode_head=dict(threshold=0.5, multimask=True),
+    decode_head=dict(threshold=0.5, multimask_output=True),
 )
 # PIL's filter, which SAM was trained with.
 resize = dict(type='Resize', scale=size, keep_ratio=True, backend='pillow')

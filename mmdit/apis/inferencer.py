@@ -57,7 +57,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
     :meth:`iterate` takes ``return_logits``, which adds ``logits``, (H0, W0)
     float32, whose sigmoid the probabilities are; and ``return_datasamples``,
     which adds ``datasample``, MMSegmentation's. Each prediction has
-    ``low_res_logits`` and ``predicted_iou``, which needs a head with SAM's
+    ``low_res_masks`` and ``predicted_iou``, which needs a head with SAM's
     weights.
     """
 
@@ -179,7 +179,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
         )
         for sample in samples if return_logits else ():
             masks = sample.pred_masks
-            best = masks.low_res_logits[masks.scores.argmax()]
+            best = masks.low_res_masks[masks.scores.argmax()]
             logits = model.restore(best[None], sample)
             sample.raw_logits = PixelData(data=logits)
         return [sample.cpu() for sample in samples]

@@ -35,7 +35,7 @@ def add_prompts(sample: SegDataSample, prompts: Prompts) -> None:
     """
     if prompts.mask is not None:
         data = torch.as_tensor(prompts.mask, dtype=torch.float32)
-        sample.prompt_mask = PixelData(data=data)
+        sample.mask_input = PixelData(data=data)
     if prompts.points is None and prompts.box is None:
         return
     points, labels = np.zeros((0, 2)), np.zeros(0)
@@ -65,7 +65,7 @@ def describe(sample: SegDataSample, threshold: float) -> dict:
     prediction = dict(
         probabilities=probabilities[0].numpy(),
         predicted_iou=float(masks.scores[best]),
-        low_res_logits=masks.low_res_logits[best][None].numpy(),
+        low_res_masks=masks.low_res_masks[best][None].numpy(),
     )
     if 'raw_logits' in sample:
         prediction['logits'] = sample.raw_logits.data[0].numpy()

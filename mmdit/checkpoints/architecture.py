@@ -61,12 +61,12 @@ def read_backbone(shapes: Mapping[str, tuple]) -> dict[str, Any]:
             embed_dims=width,
             depth=depth,
             num_heads=width // tables[0][1],
-            global_blocks=tuple(
+            global_attn_indexes=tuple(
                 i for i, (size, _) in enumerate(tables) if size == 2 * grid - 1
             ),
         ),
         patch_size=patch_size,
-        pretrain_size=grid * patch_size,
+        img_size=grid * patch_size,
         window_size=windows.pop() if windows else SAM_WINDOW,
         mlp_ratio=shapes['backbone.blocks.0.mlp.lin1.weight'][0] / width,
         in_channels=channels,

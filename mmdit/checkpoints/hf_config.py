@@ -60,7 +60,7 @@ def derive_config(state_dict: dict[str, Tensor]) -> dict[str, dict]:
     shapes = read_shapes(ours.state_dict)
     head, backbone = read_head(shapes), read_backbone(shapes)
     width, arch = head['embed_dims'], backbone['arch']
-    image_size = backbone['pretrain_size']
+    image_size = backbone['img_size']
     patch_size = backbone['patch_size']
     prompts = 'decode_head.prompt_encoder.pe_layer.'
     inner = shapes[f'{LAYERS}0.cross_attn_token_to_image.q_proj.weight'][0]
@@ -75,7 +75,7 @@ def derive_config(state_dict: dict[str, Tensor]) -> dict[str, dict]:
             patch_size=patch_size,
             image_size=image_size,
             window_size=backbone['window_size'],
-            global_attn_indexes=list(arch['global_blocks']),
+            global_attn_indexes=list(arch['global_attn_indexes']),
             mlp_dim=mlp_dims,
             mlp_ratio=backbone['mlp_ratio'],
             output_channels=backbone['out_channels'],

@@ -40,12 +40,17 @@ NOT_COMPARED = {
     **dict.fromkeys(
         ('threshold', 'threshold_first'), 'chosen anew for each use'
     ),
-    'centred': 'the former name of pad_center',
 }
 #: What the DIT authors' files do not say: how their release computes them.
 RELEASE = {
     'model.text_encoder.num_layers': 1,
     'model.decode_head.align_corners': True,
+}
+#: Arguments that were called otherwise when records were written.
+FORMER = {
+    'global_blocks': 'global_attn_indexes',
+    'multimask': 'multimask_output',
+    'pretrain_size': 'img_size',
 }
 #: In the record: what the weights were trained on. It is shown, and never
 #: compared, as no model has such a setting.
@@ -88,9 +93,20 @@ def recorded_settings(checkpoint: Mapping) -> dict[str, Any]:
     meta = checkpoint.get('meta')
     record = meta.get(KEY) if isinstance(meta, dict) else None
     if isinstance(record, dict):
-        return record
+        return _with_present_names(record)
     keys = strip_module(checkpoint.get('state_dict') or {})
     return dict(RELEASE) if find_source(keys) == 'dit' else {}
+
+
+def _with_present_names(record: dict) -> dict:
+    """Return a record under the names that arguments have today."""
+    found = {}
+    for key, value in record.items():
+        place, dot, name = str(key).rpartition('.')
+        if isinstance(value, dict):
+            value = {FORMER.get(k, k): v for k, v in value.items()}
+        found[place + dot + FORMER.get(name, name)] = value
+    return found
 
 
 def recorded_data(checkpoint: Mapping) -> str | None:

@@ -6,15 +6,16 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from mmdit.deprecation import rename
 from mmdit.registry import DATASETS
 
 from .reading.refs import find_refs, load_refs
 from .reading.values import Id
 from .refcoco import (
+    FORMER,
     RefCOCODataset,
     ReferDataset,
     check_choice,
-    rename_key,
 )
 
 _IMAGES = 'images/train2014'
@@ -129,7 +130,7 @@ class JointRefCOCODataset(ReferDataset):
 
 def _checked(member: Mapping) -> dict:
     """Return a copy of one of ``members``, its keys and data set checked."""
-    member = rename_key(member)
+    member = rename(dict(member), FORMER, 'a member')
     unknown = sorted(set(member) - set(_MEMBER_KEYS))
     if unknown or 'name' not in member:
         raise ValueError(

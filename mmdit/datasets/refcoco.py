@@ -2,7 +2,6 @@
 
 import logging
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
 
+from mmdit.deprecation import renamed
 from mmdit.registry import DATASETS
 
 from .reading.missing import list_missing, list_missing_folders
@@ -115,21 +115,7 @@ class ReferDataset(BaseDataset):
         return self._generator
 
 
-def rename_key(settings: Mapping) -> dict:
-    """Return a copy of a data set's settings with ``name`` for ``dataset``.
-
-    Wrappers of data sets have that key, and mean another data set by it.
-    """
-    settings = dict(settings)
-    if 'dataset' in settings:
-        settings['name'] = settings.pop('dataset')
-        warnings.warn(
-            "the key 'dataset' of a data set is called 'name' now: write "
-            f'name={settings["name"]!r}; later versions will not know it',
-            FutureWarning,
-            stacklevel=3,
-        )
-    return settings
+FORMER = {'dataset': 'name'}
 
 
 @DATASETS.register_module()
@@ -157,7 +143,6 @@ class RefCOCODataset(ReferDataset):
             Images with a single referent are left out, with a warning that
             counts them. Needs items by sentence.
         skip_sent_ids: Sentences to leave out, empty ones for instance.
-        dataset: What ``name`` was called, for configs that are older.
         **kwargs: As in ``ReferDataset``: ``data_root``, ``split``,
             ``sample_by``, ``pipeline``, ``test_mode`` and so on.
     """
@@ -173,6 +158,8 @@ class RefCOCODataset(ReferDataset):
     # Whether a ref may name several annotations, or none.
     GENERALIZED = False
 
+    # Wrappers of data sets mean another data set by 'dataset'.
+    @renamed(**FORMER)
     def __init__(
         self,
         *,
@@ -181,11 +168,8 @@ class RefCOCODataset(ReferDataset):
         data_prefix: dict | None = None,
         shuffle_expressions: bool = False,
         skip_sent_ids: Iterable[int] = (),
-        dataset: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if dataset is not None:
-            name = rename_key(dict(dataset=dataset))['name']
         self.name = name
         self.split_by = split_by
         self.shuffle_expressions = shuffle_expressions

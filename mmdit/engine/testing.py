@@ -10,7 +10,8 @@ from mmengine.dist import master_only
 from mmengine.runner import Runner
 
 from mmdit.datasets.pipeline import find_pipeline
-from mmdit.datasets.refcoco import rename_key
+from mmdit.datasets.refcoco import FORMER
+from mmdit.deprecation import rename
 
 #: The splits that papers report of each data set.
 REPORTED = {
@@ -151,7 +152,8 @@ def list_splits(cfg: Config, splits: Sequence[str] = ()) -> list[dict]:
     members = trained.get('members') or [dict()]
     found = []
     for member in members:
-        dataset = rename_key(copy.deepcopy(tested)) | rename_key(member)
+        dataset = rename(copy.deepcopy(tested), FORMER, 'a data set')
+        dataset |= rename(member, FORMER, 'a member')
         default = 'grefcoco' if 'GRef' in tested.type else 'refcoco'
         name = dataset.setdefault('name', default)
         known = REPORTED.get(name, ())

@@ -3,7 +3,6 @@
 Shapes: B batch, (h, w) an image, (H, W) the size of the batch.
 """
 
-import warnings
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from mmengine.model import ImgDataPreprocessor
 from mmengine.structures import BaseDataElement, PixelData
 
+from mmdit.deprecation import renamed
 from mmdit.registry import MODELS
 
 
@@ -34,9 +34,9 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         pad_center: Whether padding surrounds the image; else it lies right and
             below, as SAM has it.
         non_blocking: Copy to the device asynchronously.
-        centred: What ``pad_center`` was called, for configs that are older.
     """
 
+    @renamed(centred='pad_center')
     def __init__(
         self,
         mean: Sequence[float] | None = None,
@@ -45,16 +45,7 @@ class ReferDataPreprocessor(ImgDataPreprocessor):
         size: Sequence[int] = (512, 512),
         pad_center: bool = True,
         non_blocking: bool = False,
-        centred: bool | None = None,
     ) -> None:
-        if centred is not None:
-            pad_center = centred
-            warnings.warn(
-                "'centred' of ReferDataPreprocessor is 'pad_center' now; "
-                'later versions will not know it',
-                FutureWarning,
-                stacklevel=2,
-            )
         for values in (mean, std):
             if not all(isinstance(v, (int, float)) for v in values or ()):
                 raise ValueError(

@@ -45,7 +45,7 @@ class SAMPretrained:
     A :class:`SAMViT` in any project takes the image encoder of the same
     files, or of a model that it was trained in; all else is left out by name,
     also the neck and the injector where it has none. Position tables of
-    another ``pretrain_size`` or ``window_size`` are resized, and said.
+    another ``img_size`` or ``window_size`` are resized, and said.
 
     Args:
         checkpoint: A file (``.pth``, ``.bin``, ``.safetensors``), a directory

@@ -23,7 +23,7 @@ class Prompts:
     points: np.ndarray | None = None
     #: (4,): left, top, right, bottom.
     box: np.ndarray | None = None
-    #: (1, 4H, 4W): ``low_res_logits`` of an earlier prediction.
+    #: (1, 4H, 4W): ``low_res_masks`` of an earlier prediction.
     mask: np.ndarray | None = None
 
     def __bool__(self) -> bool:
@@ -151,7 +151,7 @@ def _as_mask(given: Any) -> np.ndarray | None:
     if mask.ndim != 3 or len(mask) != 1:
         raise ValueError(
             f'a mask has shape {mask.shape}; expected (1, h, w), the '
-            'low_res_logits of an earlier prediction'
+            'low_res_masks of an earlier prediction'
         )
     return mask
 

@@ -125,7 +125,7 @@ class Segmenter:
                 of the image as people see it. With several queries, a list
                 with such rows or None for each, in their order.
             boxes: Left, top, right and bottom, or a list, likewise.
-            masks: ``low_res_logits`` of an earlier prediction, which the
+            masks: ``low_res_masks`` of an earlier prediction, which the
                 points correct, or a list, likewise.
             threshold: A pixel belongs to a mask where its probability exceeds
                 this; by default the model's own.

@@ -19,7 +19,7 @@ SLUG_LENGTH, SLUG_BYTES = 48, 96
 MAX_OVERLAY = 4096
 # Of no use in a text file.
 _ARRAYS = frozenset(
-    ('mask', 'probabilities', 'logits', 'low_res_logits', 'overlay')
+    ('mask', 'probabilities', 'logits', 'low_res_masks', 'overlay')
 )
 
 

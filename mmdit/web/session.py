@@ -53,7 +53,7 @@ class Answer:
     @property
     def logits(self) -> np.ndarray:
         """(1, 4H', 4W') logits of the chosen mask on the grid H' x W'."""
-        logits = self.sample.pred_masks.low_res_logits
+        logits = self.sample.pred_masks.low_res_masks
         return logits[self.chosen][None].numpy()
 
     def history(self) -> Iterator['Answer']:
@@ -79,7 +79,7 @@ class Session:
         arrays = [self.pixels]
         for answer in self.answers:
             for step in answer.history():
-                arrays.append(step.sample.pred_masks.low_res_logits)
+                arrays.append(step.sample.pred_masks.low_res_masks)
                 if step.probabilities is not None:
                     arrays.append(step.probabilities)
         return sum(array.nbytes for array in arrays)
@@ -334,7 +334,7 @@ def _restore(
     """Return the (H, W) probabilities of one of the head's masks."""
     import torch
 
-    logits = sample.pred_masks.low_res_logits[index][None]
+    logits = sample.pred_masks.low_res_masks[index][None]
     with torch.no_grad():
         return model.model.restore(logits, sample).sigmoid()[0].numpy()
 

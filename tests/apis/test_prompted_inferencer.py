@@ -22,13 +22,13 @@ def ask(inferencer, *args, **kwargs):
 
 def test_a_click_corrects_what_the_words_found(inferencer, picture):
     (first,) = ask(inferencer, picture, 'the red circle')
-    assert first['low_res_logits'].shape == (1, 16, 16)
+    assert first['low_res_masks'].shape == (1, 16, 16)
     (second,) = ask(
         inferencer,
         picture,
         'the red circle',
         points=CLICK,
-        masks=first['low_res_logits'],
+        masks=first['low_res_masks'],
     )
     (no_mask,) = ask(inferencer, picture, 'the red circle', points=CLICK)
     (outside,) = ask(

@@ -41,7 +41,7 @@ def predict(truth_box, found_box):
         setattr(prediction, name, PixelData(data=mask))
     logits = torch.arange(3.0).view(3, 1, 1).expand(3, 8, 8)
     prediction.pred_masks = InstanceData(
-        scores=torch.tensor([0.1, 0.9, 0.3]), low_res_logits=logits
+        scores=torch.tensor([0.1, 0.9, 0.3]), low_res_masks=logits
     )
     return prediction
 
@@ -54,7 +54,7 @@ def test_the_larger_mistake_is_clicked(tool, sample):
     surplus = tool.correct(sample, predict((0, 5, 0, 5), (0, 5, 0, 25)))
     assert surplus.prompts.labels.tolist() == [0, -1]
     # The best mask is what the next one starts from.
-    assert surplus.prompt_mask.data.unique().tolist() == [1]
+    assert surplus.mask_input.data.unique().tolist() == [1]
 
 
 def test_clicks_add_up_and_a_right_mask_gets_none(tool, sample):

@@ -23,7 +23,7 @@ def benchmark(monkeypatch):
     monkeypatch.setitem(
         sam_vit.ARCHS,
         'tiny',
-        dict(embed_dims=32, depth=2, num_heads=2, global_blocks=(1,)),
+        dict(embed_dims=32, depth=2, num_heads=2, global_attn_indexes=(1,)),
     )
     import speed
     import speed_models

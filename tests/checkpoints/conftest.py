@@ -48,9 +48,12 @@ def config(tmp_path):
         backbone=dict(
             type='mmdit.SAMViT',
             arch=dict(
-                embed_dims=WIDTH, depth=DEPTH, num_heads=2, global_blocks=(1,)
+                embed_dims=WIDTH,
+                depth=DEPTH,
+                num_heads=2,
+                global_attn_indexes=(1,),
             ),
-            pretrain_size=256,
+            img_size=256,
             attention='windowed',
             out_channels=DECODER,
         ),
@@ -95,8 +98,8 @@ def said(monkeypatch):
     def listen(message, **_):
         lines.append(message)
 
-    for module in ('pretrained', 'strict'):
-        monkeypatch.setattr(f'mmdit.checkpoints.{module}.print_log', listen)
+    for module in ('models.pretrained', 'checkpoints.strict'):
+        monkeypatch.setattr(f'mmdit.{module}.print_log', listen)
     return lines
 
 

@@ -14,7 +14,9 @@ from torch import nn
 from mmdit.models.backbones import SAMViT
 from mmdit.registry import MODELS
 
-ARCH = dict(embed_dims=WIDTH, depth=DEPTH, num_heads=2, global_blocks=(1,))
+ARCH = dict(
+    embed_dims=WIDTH, depth=DEPTH, num_heads=2, global_attn_indexes=(1,)
+)
 
 
 def start_from(checkpoint, **options):
@@ -23,7 +25,7 @@ def start_from(checkpoint, **options):
     cfg = dict(
         type='mmdit.SAMViT',
         arch=ARCH,
-        pretrain_size=256,
+        img_size=256,
         out_channels=DECODER,
         init_cfg=init_cfg,
     )
@@ -116,12 +118,12 @@ def test_an_injector_starts_from_its_own_initialization(sam, weights, said):
 
 def test_positions_of_another_size_are_resized_and_said(sam, weights, said):
     file = weights(sam.state_dict())
-    model = start_from(file, pretrain_size=128, window_size=7)
+    model = start_from(file, img_size=128, window_size=7)
     assert 'resized pos_embed from 16x16 to 8x8 (1x)' in said[0]
     assert 'resized rel_pos_h from 27 to 13 (2x)' in said[0]
     assert 'resized rel_pos_h from 31 to 15 (1x)' in said[0]
     native = start_from(file, attention='all')
-    resized = start_from(file, attention='all', pretrain_size=128)
+    resized = start_from(file, attention='all', img_size=128)
     # At their own size they are what the others become there.
     image = torch.randn(1, 3, 128, 128)
     with torch.no_grad():
@@ -135,7 +137,7 @@ def test_mmengines_own_loading_resizes_them_too(sam, weights):
         checkpoint=str(weights(sam.state_dict())),
         prefix='image_encoder.',
     )
-    model = start_from('', pretrain_size=128, init_cfg=init_cfg)
+    model = start_from('', img_size=128, init_cfg=init_cfg)
     expected = nn.functional.interpolate(
         sam.image_encoder.pos_embed.permute(0, 3, 1, 2), 8, mode='bicubic'
     )
@@ -186,7 +188,7 @@ def test_an_encoder_inside_a_module_is_found(sam, weights):
         type='mmdit.SAMPretrained', checkpoint=str(weights(sam.state_dict()))
     )
     encoder = SAMViT(
-        ARCH, pretrain_size=256, out_channels=DECODER, init_cfg=init_cfg
+        ARCH, img_size=256, out_channels=DECODER, init_cfg=init_cfg
     )
     from mmengine.model import Sequential
 

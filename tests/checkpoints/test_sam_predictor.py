@@ -68,8 +68,8 @@ def sam_config(textless):
 def model(sam_config, sam, predictor):
     init_default_scope('mmdit')
     model = MODELS.build(sam_config.model).eval()
-    assert model.decode_head.multimask
-    model.decode_head.multimask = False
+    assert model.decode_head.multimask_output
+    model.decode_head.multimask_output = False
     model.load_state_dict(to_mmdit(sam.state_dict())[1].state_dict)
     return model
 
@@ -97,7 +97,7 @@ def pack(image, point_coords=None, point_labels=None, box=None, mask=None):
     packing = dict(type='mmdit.PackReferSegInputs', meta_keys=keys)
     item = TRANSFORMS.build(packing)(results)
     if mask is not None:
-        item['data_samples'].prompt_mask = PixelData(data=mask)
+        item['data_samples'].mask_input = PixelData(data=mask)
     return item
 
 
@@ -113,7 +113,7 @@ def assert_equal(sample, expected):
     masks, scores, logits = expected
     found = sample.pred_masks
     close = dict(rtol=0, atol=1e-5)
-    np.testing.assert_allclose(found.low_res_logits, logits, **close)
+    np.testing.assert_allclose(found.low_res_masks, logits, **close)
     np.testing.assert_allclose(found.scores, scores, **close)
     assert np.array_equal(found.masks, masks)
     best = sample.pred_sem_seg.data[0].numpy()
@@ -121,12 +121,14 @@ def assert_equal(sample, expected):
     assert masks.any() and not masks.all()
 
 
-@pytest.mark.parametrize('multimask', [False, True])
+@pytest.mark.parametrize('multimask_output', [False, True])
 @pytest.mark.parametrize('name', PROMPTS)
-def test_prompts_give_sams_masks(name, multimask, model, predictor, image):
+def test_prompts_give_sams_masks(
+    name, multimask_output, model, predictor, image
+):
     prompts = PROMPTS[name]
-    expected = predictor.predict(**prompts, multimask_output=multimask)
-    model.decode_head.multimask = multimask
+    expected = predictor.predict(**prompts, multimask_output=multimask_output)
+    model.decode_head.multimask_output = multimask_output
     (sample,) = predict(model, [pack(image, **prompts)])
     assert_equal(sample, expected)
 
@@ -143,7 +145,7 @@ def test_a_previous_mask_may_be_given(name, model, predictor, image):
     assert_equal(sample, expected)
     without = predict(model, [pack(image, **PROMPTS['points'])])[0]
     assert not np.allclose(
-        sample.pred_masks.low_res_logits, without.pred_masks.low_res_logits
+        sample.pred_masks.low_res_masks, without.pred_masks.low_res_masks
     )
 
 
@@ -170,16 +172,16 @@ def inferencer(sam_config, sam, predictor, tmp_path):
     )
 
 
-@pytest.mark.parametrize('multimask', [False, True])
+@pytest.mark.parametrize('multimask_output', [False, True])
 def test_the_inferencer_answers_as_sam_does(
-    inferencer, predictor, image, multimask
+    inferencer, predictor, image, multimask_output
 ):
-    inferencer.model.decode_head.multimask = multimask
+    inferencer.model.decode_head.multimask_output = multimask_output
     _, _, earlier = predictor.predict(**PROMPTS['box'], multimask_output=False)
     masks = [None, None, None, earlier]
     expected = [
         predictor.predict(
-            **prompts, mask_input=mask, multimask_output=multimask
+            **prompts, mask_input=mask, multimask_output=multimask_output
         )
         for prompts, mask in zip(PROMPTS.values(), masks, strict=True)
     ]
@@ -201,7 +203,7 @@ def test_the_inferencer_answers_as_sam_does(
         assert np.array_equal(row['mask'], masks[best])
         assert row['predicted_iou'] == pytest.approx(scores[best], abs=1e-5)
         np.testing.assert_allclose(
-            row['low_res_logits'][0], logits[best], rtol=0, atol=1e-5
+            row['low_res_masks'][0], logits[best], rtol=0, atol=1e-5
         )
     samples = inferencer(image, **questions, return_datasamples=True)
     for sample, one in zip(samples['predictions'], expected, strict=True):
@@ -213,7 +215,7 @@ def same_masks(answer, masks):
     expected, scores, logits = masks
     close = dict(rtol=0, atol=1e-5)
     found = answer.sample.pred_masks
-    np.testing.assert_allclose(found.low_res_logits, logits, **close)
+    np.testing.assert_allclose(found.low_res_masks, logits, **close)
     np.testing.assert_allclose(answer.scores, scores, **close)
     assert answer.chosen == scores.argmax()
     mask = answer.probabilities > 0.5

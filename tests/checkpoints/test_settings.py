@@ -33,7 +33,7 @@ OTHERS = {
     'model.text_encoder.max_tokens': 7,
     'model.text_encoder.mask_padding': True,
     'model.decode_head.align_corners': True,
-    'model.decode_head.multimask': True,
+    'model.decode_head.multimask_output': True,
     'model.decode_head.num_heads': 4,
     'model.data_preprocessor.mean': [0.0, 0.0, 0.0],
     'model.data_preprocessor.std': [1.0, 1.0, 1.0],
@@ -143,7 +143,7 @@ def test_the_same_model_and_older_files_pass(config, trained, tmp_path):
 def test_every_argument_is_compared_or_left_out_for_a_reason(config):
     """Arguments that shapes show need no record; all others must be seen."""
     shapes = {
-        *('arch', 'pretrain_size', 'window_size', 'mlp_ratio', 'in_channels'),
+        *('arch', 'img_size', 'window_size', 'mlp_ratio', 'in_channels'),
         *('out_channels', 'text_dims', 'num_layers', 'mlp_dims', 'depth'),
         *('mask_in_channels', 'inner_dims', 'num_tokens', 'embed_dims'),
     }

@@ -21,7 +21,7 @@ model = dict(
             embed_dims=32,
             depth=2,
             num_heads=2,
-            global_blocks=(1,),
+            global_attn_indexes=(1,),
         )
     )
 )

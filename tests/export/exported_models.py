@@ -20,7 +20,7 @@ def build_model(
     backbone = cfg['backbone']
     backbone.update(attention=attention, window_size=3)
     backbone['arch'] = dict(
-        embed_dims=16, depth=2, num_heads=2, global_blocks=(1,)
+        embed_dims=16, depth=2, num_heads=2, global_attn_indexes=(1,)
     )
     backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
     cfg['text_encoder']['mask_padding'] = mask_padding

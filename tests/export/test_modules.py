@@ -66,13 +66,13 @@ def test_padding_may_be_masked(tiny_segmentor, tmp_path):
     assert compare_both(part, tmp_path) < 1e-4
 
 
-@pytest.mark.parametrize('multimask', [False, True])
+@pytest.mark.parametrize('multimask_output', [False, True])
 @pytest.mark.parametrize('train_points', [False, True])
 def test_the_part_is_what_the_segmentor_computes(
-    tiny_segmentor, train_points, multimask
+    tiny_segmentor, train_points, multimask_output
 ):
     tiny_segmentor['decode_head'].update(
-        train_points=train_points, multimask=multimask
+        train_points=train_points, multimask_output=multimask_output
     )
     model = build_model(tiny_segmentor)
     text_part, mask_part = make_parts(model)
@@ -88,7 +88,7 @@ def test_the_part_is_what_the_segmentor_computes(
         )
         logits, scores = mask_part(image, text_part(ids, real.long()))
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
-    assert logits.shape[1] == scores.shape[1] == (3 if multimask else 1)
+    assert logits.shape[1] == scores.shape[1] == (3 if multimask_output else 1)
 
 
 @pytest.mark.slow

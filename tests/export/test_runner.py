@@ -157,8 +157,12 @@ def test_mistakes_are_explained(segmenter, exported, picture, tmp_path):
     )
     with pytest.raises(FileNotFoundError, match='text.onnx does not exist'):
         OnnxSegmenter(tmp_path)
-    with pytest.raises(ValueError, match='expressions only'):
+    with pytest.raises(ValueError, match='neither an expression nor points'):
         segmenter(picture, [None, 'red'])
+    with pytest.raises(ValueError, match='expressions only, got 1 point;'):
+        segmenter(picture, 'red', points=[[1, 1, 1]])
+    with pytest.raises(TypeError, match="not know 'return_logits'"):
+        segmenter(picture, 'red', return_logits=True)
     with pytest.raises(ValueError, match='batch_size'):
         segmenter(picture, 'red', 0)
     with pytest.raises(ValueError, match='threshold'):

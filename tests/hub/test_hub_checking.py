@@ -24,7 +24,7 @@ def change(folder, edit):
     [
         lambda model: model['backbone']['arch'].update(embed_dims=10**6),
         lambda model: model['backbone']['arch'].update(depth=10**7),
-        lambda model: model['backbone'].update(pretrain_size=10**7),
+        lambda model: model['backbone'].update(img_size=10**7),
         lambda model: model['decode_head'].update(mlp_dims=10**9),
     ],
 )

@@ -84,7 +84,7 @@ def test_a_whole_run_counts_the_same(
 ):
     backbone = tiny_segmentor['backbone']
     backbone.update(attention=attention, window_size=3)
-    backbone['arch']['global_blocks'] = (1,)
+    backbone['arch']['global_attn_indexes'] = (1,)
     backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
     model = build(tiny_segmentor)
     expected = run(model)

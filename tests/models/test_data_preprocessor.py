@@ -151,5 +151,5 @@ def test_padding_may_lie_right_and_below():
 
 
 def test_the_former_key_still_pads():
-    with pytest.warns(FutureWarning, match="'pad_center' now"):
+    with pytest.warns(FutureWarning, match="called 'pad_center' now"):
         assert not make(centred=False).pad_center

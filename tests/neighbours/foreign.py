@@ -23,8 +23,10 @@ from torchvision.ops import nms
 WIDTH, DEPTH, DECODER = 16, 4, 32
 # As ``make_sam`` of the tests makes them, so that its file fills it.
 SMALL = dict(
-    arch=dict(embed_dims=WIDTH, depth=DEPTH, num_heads=2, global_blocks=(1,)),
-    pretrain_size=256,
+    arch=dict(
+        embed_dims=WIDTH, depth=DEPTH, num_heads=2, global_attn_indexes=(1,)
+    ),
+    img_size=256,
 )
 ALL_MAPS = dict(type='mmdit.SAMViT', out_indices=(0, 1, 2, 3))
 ONE_MAP = dict(type='mmdit.SAMViT', out_channels=DECODER)

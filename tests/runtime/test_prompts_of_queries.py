@@ -43,7 +43,7 @@ def test_several_questions_have_an_entry_each():
         (1, dict(points=[[('a', 'b', 1)]]), 'no array of numbers'),
         (1, dict(boxes=(1, 2, 3)), 'left, top, right and bottom'),
         (1, dict(boxes=(9, 2, 3, 4)), 'in this order'),
-        (1, dict(masks=np.zeros((3, 8, 8))), 'low_res_logits'),
+        (1, dict(masks=np.zeros((3, 8, 8))), 'low_res_masks'),
         (1, dict(points=[(10**400, 1, 1)]), 'points: .* is no array'),
         (1, dict(boxes=(0, 0, 1, 10**400)), 'boxes for 4 of 1'),
         (1, dict(boxes=[(0, 0, 1, 10**400)]), 'a box: .* is no array'),
@@ -94,5 +94,5 @@ def test_a_box_comes_after_the_points_and_needs_no_padding():
 def test_a_mask_alone_brings_no_points():
     sample = make_sample(dict(masks=MASK))
     assert 'prompts' not in sample
-    assert sample.prompt_mask.data.shape == (1, 8, 8)
+    assert sample.mask_input.data.shape == (1, 8, 8)
     assert not Prompts()

@@ -309,7 +309,7 @@ def test_a_small_ldit_overfits_real_items(mini, real_vocab, monkeypatch):
     name = 'ldit_tiny_overfit_refer-mini-128x128.py'
     cfg = Config.fromfile(ROOT / 'configs/refer_mini' / name)
     cfg.model.data_preprocessor.size = (64, 64)
-    cfg.model.backbone.pretrain_size = 64
+    cfg.model.backbone.img_size = 64
     batches = []
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         for step in loader.dataset.pipeline:

@@ -33,7 +33,7 @@ def textless_model(tiny_segmentor, tiny_refer, tmp_path):
     """A model that takes points and boxes only, and gives three masks."""
     tiny_segmentor.update(text_encoder=None)
     tiny_segmentor['backbone'].update(text_injector=None)
-    tiny_segmentor['decode_head'].update(multimask=True)
+    tiny_segmentor['decode_head'].update(multimask_output=True)
     config = make_config(tiny_segmentor, tiny_refer)
     weights = save_weights(config, tmp_path / 'textless.pth')
     return CountingInferencer(config, weights, 'cpu', show_progress=False)

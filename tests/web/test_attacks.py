@@ -50,7 +50,7 @@ class Constant:
             sample.pred_masks = InstanceData(
                 masks=torch.ones(3, *size, dtype=torch.bool),
                 scores=torch.tensor([0.7, 0.9, 0.8]),
-                low_res_logits=torch.zeros(3, 8, 8),
+                low_res_masks=torch.zeros(3, 8, 8),
             )
             samples.append(sample)
         return dict(predictions=samples)

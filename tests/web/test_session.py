@@ -146,7 +146,7 @@ def test_a_point_needs_an_answer_and_a_place_within(session, model):
 def test_memory_is_counted(session, model):
     assert session.num_bytes >= bytes_needed(session, 2)
     assert bytes_needed(session, 2) == 40 * 60 * (3 + 2 * 4)
-    logits = session.answers[1].sample.pred_masks.low_res_logits
+    logits = session.answers[1].sample.pred_masks.low_res_masks
     once = add_point(session, 'blue', (45, 12, 1), model)
     assert once.num_bytes == session.num_bytes + logits.nbytes
 

@@ -162,7 +162,7 @@ def _model() -> dict:
             type='mmdit.SAMViT',
             arch=dict(embed_dims=16, depth=1, num_heads=2),
             patch_size=8,
-            pretrain_size=64,
+            img_size=64,
             window_size=0,
             out_channels=32,
         ),

@@ -28,7 +28,7 @@ model = dict(
         type='SAMViT',
         arch=dict(embed_dims=128, depth=4, num_heads=4),
         patch_size=8,
-        pretrain_size=64,
+        img_size=64,
         attention='all',
         window_size=0,
         mlp_ratio=2,

@@ -14,6 +14,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdit.deprecation import rename, renamed
 from mmdit.models.injectors import TextInjector
 from mmdit.models.layers import (
     Block,
@@ -27,13 +28,22 @@ from mmdit.registry import MODELS, build_part
 
 ARCHS: dict[str, dict] = {
     'base': dict(
-        embed_dims=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11)
+        embed_dims=768,
+        depth=12,
+        num_heads=12,
+        global_attn_indexes=(2, 5, 8, 11),
     ),
     'large': dict(
-        embed_dims=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23)
+        embed_dims=1024,
+        depth=24,
+        num_heads=16,
+        global_attn_indexes=(5, 11, 17, 23),
     ),
     'huge': dict(
-        embed_dims=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31)
+        embed_dims=1280,
+        depth=32,
+        num_heads=16,
+        global_attn_indexes=(7, 15, 23, 31),
     ),
 }
 
@@ -73,9 +83,9 @@ class SAMViT(BaseModule):
     Args:
         arch: 'base', 'large' or 'huge' as SAM's checkpoints, or a dict with
             ``embed_dims``, ``depth``, ``num_heads`` and, where windows are
-            used, ``global_blocks`` (indices of the blocks without windows).
+            used, ``global_attn_indexes``, the blocks without windows.
         patch_size: Side of a patch in pixels.
-        pretrain_size: Side in pixels of the images that the position tables
+        img_size: Side in pixels of the images that the position tables
             belong to; they are resized to any other input. Tables of other
             sizes are resized when weights are loaded.
         attention: 'all' lets every block attend over the whole image, as the
@@ -109,11 +119,12 @@ class SAMViT(BaseModule):
             ``dict(type='mmdit.SAMPretrained', checkpoint=...)``.
     """
 
+    @renamed(pretrain_size='img_size')
     def __init__(
         self,
         arch: str | dict = 'base',
         patch_size: int = 16,
-        pretrain_size: int = 1024,
+        img_size: int = 1024,
         attention: str | None = None,
         attention_backend: str = 'auto',
         window_size: int = 14,
@@ -143,13 +154,14 @@ class SAMViT(BaseModule):
         self.with_cp = with_cp
         self.out_indices = _resolve_indices(out_indices, depth)
 
-        grid_size = pretrain_size // patch_size
+        grid_size = img_size // patch_size
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
         self.pos_embed = nn.Parameter(sine_cosine_table(grid_size, embed_dims))
         self._positions = TableCache()
         self.blocks = nn.ModuleList()
+        global_blocks = arch.get('global_attn_indexes', ())
         for i in range(depth):
-            is_global = not window_size or i in arch.get('global_blocks', ())
+            is_global = not window_size or i in global_blocks
             self.blocks.append(
                 Block(
                     embed_dims,
@@ -341,7 +353,9 @@ def _resolve_arch(arch: str | dict) -> dict:
                 'dict with embed_dims, depth and num_heads'
             )
         return ARCHS[arch]
-    required, allowed = {'embed_dims', 'depth', 'num_heads'}, {'global_blocks'}
+    arch = rename(arch, dict(global_blocks='global_attn_indexes'), 'arch')
+    required = {'embed_dims', 'depth', 'num_heads'}
+    allowed = {'global_attn_indexes'}
     keys = set(arch)
     if not required <= keys <= required | allowed:
         raise ValueError(

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmdit.deprecation import renamed
 from mmdit.registry import MODELS
 
 # Parts of SAM that decoding a single mask never reads, or reads for points,
@@ -52,7 +53,7 @@ class SAMMaskHead(BaseModule):
             padding.
         train_masks: Whether SAM's embedding of a previous mask trains; a
             segmentor with ``corrections`` gives one.
-        multimask: Predict SAM's three masks, for prompts that may mean
+        multimask_output: Predict SAM's three masks, for prompts that may mean
             several things, instead of the single one.
         threshold: A pixel belongs to the mask where its probability exceeds
             this.
@@ -64,6 +65,7 @@ class SAMMaskHead(BaseModule):
         init_cfg: MMEngine's initialization config.
     """
 
+    @renamed(multimask='multimask_output')
     def __init__(
         self,
         text_dims: int | None = 768,
@@ -74,7 +76,7 @@ class SAMMaskHead(BaseModule):
         mask_in_channels: int = 16,
         train_points: bool = False,
         train_masks: bool = False,
-        multimask: bool = False,
+        multimask_output: bool = False,
         threshold: float = 0.35,
         align_corners: bool = False,
         loss_decode: dict | list[dict] | None = None,
@@ -100,7 +102,7 @@ class SAMMaskHead(BaseModule):
         self.align_corners = align_corners
         self.train_points = train_points
         self.train_masks = train_masks
-        self.multimask = multimask
+        self.multimask_output = multimask_output
         self.text_proj: nn.Linear | None = None
         if text_dims is not None:
             self.text_proj = nn.Linear(text_dims, embed_dims)
@@ -185,13 +187,13 @@ class SAMMaskHead(BaseModule):
 
         Returns:
             (B, M, 4H, 4W) logits and (B, M) SAM's predictions of each mask's
-            IoU; M is 3 with ``multimask``, else 1.
+            IoU; M is 3 with ``multimask_output``, else 1.
         """
         sparse = self._embed_sparse(feats[-1], text, text_mask, points, labels)
         tokens, image = self._run_decoder(
             feats[-1], sparse, self._embed_masks(feats[-1], masks)
         )
-        chosen = (1, 2, 3) if self.multimask else (0,)
+        chosen = (1, 2, 3) if self.multimask_output else (0,)
         scores = self.mask_decoder.iou_prediction_head(tokens[:, 0])
         return self._masks(tokens, image, chosen), scores[:, chosen]
 

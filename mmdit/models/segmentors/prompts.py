@@ -47,8 +47,8 @@ def stack_points(
 
 
 def previous_masks(samples: Sequence[SegDataSample]) -> list[Tensor | None]:
-    """Return each sample's ``prompt_mask``, (1, 4H, 4W) logits, or None."""
+    """Return each sample's ``mask_input``, (1, 4H, 4W) logits, or None."""
     return [
-        sample.prompt_mask.data if 'prompt_mask' in sample else None
+        sample.mask_input.data if 'mask_input' in sample else None
         for sample in samples
     ]

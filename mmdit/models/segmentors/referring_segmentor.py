@@ -237,8 +237,8 @@ class ReferringSegmentor(BaseSegmentor):
               the highest score;
             - ``pred_masks``: all M masks, ``masks`` (M, H0, W0) bool, their
               ``scores`` (M,), SAM's predictions of the IoU, and the
-              ``low_res_logits`` (M, 4H, 4W), of which one may be the
-              ``prompt_mask`` of the next prediction.
+              ``low_res_masks`` (M, 4H, 4W), of which one may be the
+              ``mask_input`` of the next prediction.
         """
         samples = list(data_samples or [])
         logits, scores = self._rated_masks(inputs, samples)
@@ -255,7 +255,7 @@ class ReferringSegmentor(BaseSegmentor):
                 data=masks.index_select(0, best[i]).to(chosen)
             )
             sample.pred_masks = InstanceData(
-                masks=masks, scores=scores[i], low_res_logits=logits[i]
+                masks=masks, scores=scores[i], low_res_masks=logits[i]
             )
         return samples
 
@@ -323,7 +323,7 @@ def _check_sides(inputs: Tensor, backbone: nn.Module) -> None:
 
 def _check_prompts(samples: Sequence[SegDataSample]) -> None:
     """Refuse data samples without points, box or previous mask."""
-    given = sum('prompts' in s or 'prompt_mask' in s for s in samples)
+    given = sum('prompts' in s or 'mask_input' in s for s in samples)
     if not samples or given < len(samples):
         raise ValueError(
             f'{given} of {len(samples)} data samples have prompts, expected '

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from mmdit.models.backbones import SAMViT
 
-ARCH = dict(embed_dims=24, depth=3, num_heads=2, global_blocks=(1,))
+ARCH = dict(embed_dims=24, depth=3, num_heads=2, global_attn_indexes=(1,))
 
 
 def build(**options):
     torch.manual_seed(0)
-    options = {'patch_size': 8, 'pretrain_size': 64, **options}
+    options = {'patch_size': 8, 'img_size': 64, **options}
     model = SAMViT(ARCH, window_size=3, **options)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.1)

@@ -12,12 +12,12 @@ from torch.nn import functional as F
 from mmdit.models.backbones.sam_vit import PatchEmbed
 from mmdit.registry import MODELS
 
-TINY = dict(embed_dims=48, depth=4, num_heads=3, global_blocks=(1, 3))
+TINY = dict(embed_dims=48, depth=4, num_heads=3, global_attn_indexes=(1, 3))
 BASE = dict(
-    embed_dims=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11)
+    embed_dims=768, depth=12, num_heads=12, global_attn_indexes=(2, 5, 8, 11)
 )
 # Heads as wide as SAM's, over as many tokens as SAM's.
-WIDE = dict(embed_dims=192, depth=2, num_heads=3, global_blocks=(1,))
+WIDE = dict(embed_dims=192, depth=2, num_heads=3, global_attn_indexes=(1,))
 
 
 def build(**kwargs):
@@ -32,9 +32,11 @@ def small(injector=None, **kwargs):
     if injector is not None:
         injector = dict(type=f'mmdit.{injector}', text_dims=12)
     kwargs = dict(
-        arch=dict(embed_dims=24, depth=3, num_heads=2, global_blocks=(1,)),
+        arch=dict(
+            embed_dims=24, depth=3, num_heads=2, global_attn_indexes=(1,)
+        ),
         patch_size=4,
-        pretrain_size=32,
+        img_size=32,
         window_size=3,
         out_channels=10,
         text_injector=injector,
@@ -52,7 +54,7 @@ def sams_encoder(arch, size):
         norm_layer=partial(nn.LayerNorm, eps=1e-6),
         use_rel_pos=True,
         window_size=14,
-        global_attn_indexes=arch['global_blocks'],
+        global_attn_indexes=arch['global_attn_indexes'],
     ).eval()
 
 
@@ -66,7 +68,7 @@ def sams_encoder(arch, size):
 )
 @torch.no_grad()
 def test_without_text_it_is_sams_encoder(arch, size):
-    ours = build(arch=arch, pretrain_size=size, attention='windowed')
+    ours = build(arch=arch, img_size=size, attention='windowed')
     theirs = sams_encoder(arch, size)
     theirs.load_state_dict(ours.state_dict(), strict=True)
     images = torch.randn(1, 3, size, size)

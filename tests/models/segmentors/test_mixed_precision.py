@@ -18,7 +18,7 @@ CONFIG = dict(
 def build(cfg, injector, attention='all'):
     backbone = cfg['backbone']
     backbone.update(attention=attention, window_size=3)
-    backbone['arch']['global_blocks'] = (1,)
+    backbone['arch']['global_attn_indexes'] = (1,)
     backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
     torch.manual_seed(0)
     model = MODELS.build(cfg)

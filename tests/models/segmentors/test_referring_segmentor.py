@@ -54,7 +54,7 @@ def test_every_trainable_parameter_gets_a_gradient(
 ):
     backbone = tiny_segmentor['backbone']
     backbone.update(attention=attention, window_size=3)
-    backbone['arch']['global_blocks'] = (1,)
+    backbone['arch']['global_attn_indexes'] = (1,)
     backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
     torch.manual_seed(0)
     model = MODELS.build(tiny_segmentor).train()
@@ -184,7 +184,7 @@ def test_missing_expressions_are_named(tiny_segmentor):
 @pytest.mark.parametrize(
     ('change', 'match'),
     [
-        (dict(pretrain_size=128), r'pos_embed has shape .*1, 8, 8'),
+        (dict(img_size=128), r'pos_embed has shape .*1, 8, 8'),
         (dict(text_injector=None), r'unknown: backbone.text_injector'),
         (
             dict(arch=dict(embed_dims=16, depth=4, num_heads=2)),
@@ -346,7 +346,7 @@ def test_items_of_a_batch_may_have_other_prompts_or_none(tiny_segmentor):
     data = with_points(make_data(['red', None, 'blue']))
     del data['data_samples'][0].prompts
     mask = torch.randn(1, 16, 16)
-    data['data_samples'][2].prompt_mask = PixelData(data=mask)
+    data['data_samples'][2].mask_input = PixelData(data=mask)
     with torch.no_grad():
         batch = model.data_preprocessor(data)
         together = model(**batch, mode='predict')
@@ -357,8 +357,8 @@ def test_items_of_a_batch_may_have_other_prompts_or_none(tiny_segmentor):
             )
             (alone,) = run(model, one, 'predict')
             torch.testing.assert_close(
-                sample.pred_masks.low_res_logits,
-                alone.pred_masks.low_res_logits,
+                sample.pred_masks.low_res_masks,
+                alone.pred_masks.low_res_masks,
             )
 
 
@@ -366,7 +366,7 @@ def test_a_previous_mask_of_another_size_is_refused(tiny_segmentor):
     model = MODELS.build(tiny_segmentor).eval()
     data = make_data(['red'])
     mask = torch.zeros(1, 32, 32)
-    data['data_samples'][0].prompt_mask = PixelData(data=mask)
+    data['data_samples'][0].mask_input = PixelData(data=mask)
     with pytest.raises(ValueError, match=r'\(1, 16, 16\), got \(1, 32, 32\)'):
         run(model, data, 'tensor')
 

@@ -63,11 +63,11 @@ def make_batch():
     return dict(inputs=images, data_samples=samples)
 
 
-@pytest.mark.parametrize('multimask', [False, True])
+@pytest.mark.parametrize('multimask_output', [False, True])
 def test_a_batch_is_predicted_and_scored_with_one_transfer(
-    tiny_segmentor, transfers, multimask, monkeypatch
+    tiny_segmentor, transfers, multimask_output, monkeypatch
 ):
-    tiny_segmentor['decode_head']['multimask'] = multimask
+    tiny_segmentor['decode_head']['multimask_output'] = multimask_output
     model = MODELS.build(tiny_segmentor).eval()
     metric = ReferIoUMetric()
     # transformers looks once whether all tokens are real, before the image
