@@ -4,7 +4,9 @@ import gc
 import json
 import os
 import pickle
+import sys
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -43,19 +45,59 @@ TINY_BERT = dict(
 )
 
 
+# Modules that were imported when objects were last frozen.
+_frozen = 0
+
+
 def pytest_configure(config):
     """Give every process of several one thread; workers inherit it."""
     if config.getoption('numprocesses', None):
         os.environ['OMP_NUM_THREADS'] = '1'
+    gc.disable()  # imports make much, and no garbage
+
+
+def pytest_collection_modifyitems(config, items):
+    """Put slow tests first, a share to each process of several.
+
+    Each begins with a part of its own of the list and takes over from the end
+    of others' parts, where then short tests are left.
+    """
+    count = getattr(config, 'workerinput', {}).get('workercount', 1)
+    files = {True: {}, False: {}}
+    for item in items:
+        slow = item.get_closest_marker('slow') is not None
+        files[slow].setdefault(item.path, []).append(item)
+    slow, fast = (list(files[kind].values()) for kind in (True, False))
+    fast = list(chain.from_iterable(fast))
+    items.clear()
+    for worker in range(count):
+        items += chain.from_iterable(slow[worker::count])
+        left = len(fast) // (count - worker)
+        items += fast[:left]
+        fast = fast[left:]
 
 
 def pytest_collection_finish():
+    """Begin to look for garbage."""
+    freeze()
+    gc.enable()
+
+
+def pytest_runtest_setup():
+    """Freeze again after large imports."""
+    if len(sys.modules) > _frozen + 100:
+        freeze()
+
+
+def freeze():
     """Take what was imported out of later garbage collections.
 
     Each data set that is built causes one, of a million objects otherwise.
     """
+    global _frozen
     gc.collect()
     gc.freeze()
+    _frozen = len(sys.modules)
 
 
 @pytest.fixture(scope='session', autouse=True)
