@@ -84,6 +84,8 @@ RUN = """
 import sys
 import mmdit
 from mmdit.cli.main import main
+from mmdit.resources import resolve_config
+print(resolve_config("CONFIG"))
 assert mmdit.__file__.startswith(sys.argv[1]), mmdit.__file__
 for line in sys.stdin.read().split(chr(10)):
     if line.split() and main(line.split()) != 0:
@@ -93,7 +95,7 @@ from mmengine.registry import MODELS, DefaultScope
 cfg = Config.fromfile('section.py')
 with DefaultScope.overwrite_default_scope(cfg.default_scope):
     assert type(MODELS.build(cfg.model)).__name__ == 'ReferringSegmentor'
-"""
+""".replace('CONFIG', CONFIG)
 SHIPPED = ('configs', 'demo', 'tools', 'model-index.yml')
 
 
@@ -171,17 +173,9 @@ def test_a_wheel_from_an_sdist_works_in_any_folder(
     mim = site / 'mmdit/.mim'
     assert files_below(mim, SHIPPED) == files_below(ROOT, SHIPPED)
     assert files_below(site, ['mmdit']) == files_below(ROOT, ['mmdit'])
-    code = (
-        'from mmdit.resources import resolve_config;'
-        f'print(resolve_config("{CONFIG}"))'
-    )
-    printed = run(['-c', code], elsewhere, PYTHONPATH=str(site))
-    assert Path(printed.strip()) == mim / f'configs/dit/{CONFIG}.py'
-    printed = run(
-        ['-m', 'mmdit', 'train', '--help'], elsewhere, PYTHONPATH=str(site)
-    )
-    assert printed.startswith('usage: mmdit train')
-    run(['-c', RUN, site], elsewhere, COMMANDS, PYTHONPATH=str(site))
+    printed = run(['-c', RUN, site], elsewhere, COMMANDS, PYTHONPATH=str(site))
+    found, _ = printed.split('\n', 1)
+    assert Path(found) == mim / f'configs/dit/{CONFIG}.py'
     first, second = (
         json.loads((elsewhere / name / 'predictions.json').read_text())
         for name in 'ab'

@@ -1,5 +1,6 @@
 """What a broken or missing neighbour costs, and whose names are found."""
 
+import os
 import subprocess
 import sys
 
@@ -12,50 +13,45 @@ from mmdit.registry import MODELS, build_part
 
 BUILD = """
 import sys
+sys.path.insert(0, sys.argv[1])
 from mmengine.registry import MODELS
-model = MODELS.build(dict(
+from mmengine.runner import CheckpointLoader
+import mmdit.checkpoints, mmdit.engine.loading
+loader = CheckpointLoader._schemes['']
+assert loader.__module__.startswith('mmengine'), loader
+MODELS.build(dict(
     type='mmdit.SAMViT',
     arch=dict(embed_dims=8, depth=1, num_heads=1),
     text_injector=dict(type='LayerwiseProjection'),
 ))
 assert MODELS.get('mmdit.BertTextEncoder') is not None
+found = {name.split('.')[0] for name in sys.modules}
+assert not found & {'mmcv', 'mmseg', 'mmdet', 'mmpretrain'}, found
+print('the segmentor')
+for _ in range(2):
+    assert MODELS.get('mmdit.ReferringSegmentor') is None
 """
-
-
-def run(code, **environment):
-    return subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=environment or None,
-    )
-
-
-def test_nothing_of_mmcv_or_mmseg_stands_behind_the_encoders():
-    run(
-        BUILD + "found = {name.split('.')[0] for name in sys.modules}\n"
-        "assert not found & {'mmcv', 'mmseg', 'mmdet', 'mmpretrain'}, found"
-    )
 
 
 def test_a_broken_mmsegmentation_costs_the_segmentor_and_one_warning(
     tmp_path,
 ):
-    (tmp_path / 'mmseg').mkdir()
-    (tmp_path / 'mmseg' / '__init__.py').write_text(
-        'raise ModuleNotFoundError("No module named \'mmcv._ext\'")'
-    )
-    code = f'import sys; sys.path.insert(0, {str(tmp_path)!r})' + BUILD
-    assert 'mmseg' not in run(code).stderr
-    asked = run(
-        code + 'for _ in range(2):\n'
-        "    assert MODELS.get('mmdit.ReferringSegmentor') is None"
-    )
-    said = asked.stdout + asked.stderr
-    assert said.count('mmdit.models.segmentors cannot be imported') == 1
+    """Nor is it imported before; and imports do not change how files load."""
     path = tmp_path / 'mmseg' / '__init__.py'
-    assert f"No module named 'mmcv._ext' ({path})" in said
+    path.parent.mkdir()
+    path.write_text('raise ModuleNotFoundError("No module named mmcv._ext")')
+    said = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', BUILD, tmp_path],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | dict(PYTHONUNBUFFERED='1'),
+        text=True,
+    ).stdout
+    before, after = said.split('the segmentor')
+    assert 'mmseg' not in before
+    assert after.count('mmdit.models.segmentors cannot be imported') == 1
+    assert f'No module named mmcv._ext ({path})' in after
 
 
 @pytest.mark.parametrize('scope', ['mmdit', 'mmseg', 'mmengine'])

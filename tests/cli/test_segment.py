@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from in_process import call_tool
 from mmengine.config import Config
 from pycocotools import mask
 
@@ -279,13 +280,6 @@ def test_help_comes_without_importing_torch():
     assert printed.endswith('False\n')
 
 
-@pytest.mark.slow
 def test_the_demo_is_the_command(command, tmp_path):
-    result = subprocess.run(
-        [sys.executable, DEMO, *command],
-        env={'PYTHONPATH': str(DEMO.parents[1]), 'OMP_NUM_THREADS': '1'},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
+    call_tool('demo/image_demo.py', tmp_path, *command)
     assert (tmp_path / 'outputs/predictions.json').is_file()

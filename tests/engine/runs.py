@@ -5,7 +5,24 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
+from mmdit.datasets.synthref import write_synthref
 from mmdit.registry import MODELS
+from mmdit.resources import resolve_config
+
+CONFIG = f"""
+_base_ = '{resolve_config('ldit_tiny_synthref-64x64')}'
+model = dict(backbone=dict(arch=dict(depth=2)))
+train_dataloader = dict(batch_size=2, num_workers=0)
+train_cfg = dict(max_iters=2, val_interval=9)
+default_hooks = dict(checkpoint=dict(interval=2))
+visualizer = dict(vis_backends=[])
+"""
+
+
+def write_run(folder, more=''):
+    """Write a small SynthRef and ``config.py`` of two steps into a folder."""
+    write_synthref(folder / 'data/synthref', train=4, val=1)
+    (folder / 'config.py').write_text(CONFIG + more)
 
 
 @MODELS.register_module()

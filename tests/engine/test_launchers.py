@@ -5,10 +5,11 @@ import sys
 
 import pytest
 import torch
+from forked import free_port, run_ranks
 from mmengine.config import Config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from ranks import free_port, run_ranks, write_run
+from runs import write_run
 
 from mmdit.cli.train import main
 from mmdit.engine.distributed import use_launcher

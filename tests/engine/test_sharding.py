@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 from crashes import PARTS, differences
+from forked import free_port, run_ranks
 from mmengine.config import Config
-from ranks import free_port, run_ranks, write_run
-from runs import Line
+from runs import Line, write_run
 
 from mmdit.engine.distributed import prepare_launcher
 from mmdit.engine.loading import SafeRunner, use_safe_loading

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from forked import LIMIT, fork, free_port, run_ranks, torchrun, wait
 from in_process import call_tool
 
+from mmdit.cli.train import main
 from mmdit.datasets.synthref import write_synthref
 
 pytestmark = pytest.mark.slow
@@ -27,7 +30,7 @@ OPTIONS = [
     'train_cfg.max_iters=100000',
     'train_cfg.val_interval=100000',
 ]
-LIMIT = 300
+STEPS = r'Iter\(train\).*/100000\]'
 ENV = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable}
 
 
@@ -48,42 +51,40 @@ def train(folder, work_dir, *options, end):
 
 
 class Run:
-    """A training run in processes of its own, with its output."""
+    """A training run in a process of its own, with its output.
 
-    def __init__(self, folder, work_dir, *options, gpus=0, args=(), **popen):
+    With ``gpus``, a script starts them; without, it is forked.
+    """
+
+    def __init__(self, folder, work_dir, *options, gpus=0):
         self.work_dir = folder / work_dir
-        self.log = folder / f'{work_dir}.{time.time_ns()}.log'
-        start = [sys.executable, ROOT / 'tools/train.py', CONFIG]
-        env = ENV
-        if gpus:
-            start = ['bash', ROOT / 'tools/dist_train.sh', CONFIG, str(gpus)]
-            env = ENV | dict(PORT=str(20000 + os.getpid() % 9000))
+        self.log = folder / f'{work_dir}.log'
+        args = ['--work-dir', work_dir, '--cfg-options', *OPTIONS, *options]
+        if not gpus:
+            main = partial(run_train, CONFIG, *args)
+            self.process = fork(main, folder, self.log)
+            return
         with self.log.open('wb') as file:
-            self.process = subprocess.Popen(
-                [*start, '--work-dir', work_dir, *args]
-                + ['--cfg-options', *OPTIONS, *options],
+            self.script = subprocess.Popen(
+                ['bash', ROOT / 'tools/dist_train.sh', CONFIG, str(gpus)]
+                + args,
                 cwd=folder,
-                env=env,
+                env=ENV | dict(PORT=free_port()['MASTER_PORT']),
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
-                **popen,
             )
+        self.process = self.script.pid
 
     @property
     def text(self):
         return self.log.read_text(errors='replace')
 
-    def wait_for(self, pattern):
-        end = time.monotonic() + LIMIT
-        while not re.search(pattern, self.text):
-            alive = self.process.poll() is None
-            assert alive and time.monotonic() < end, self.text[-3000:]
-            time.sleep(0.2)
-        return self
-
-    def status(self):
-        return self.process.wait(LIMIT)
+    def stop(self, number):
+        """Send a signal when it trains; return the exit status."""
+        wait_for_steps(self.log)
+        os.kill(self.process, number)
+        return wait(self.process)
 
     def ranks(self):
         """Return the ids of all processes of this run that train."""
@@ -99,6 +100,19 @@ class Run:
         return found
 
 
+def run_train(*args):
+    sys.argv = ['train', *map(str, args)]
+    return main()
+
+
+def wait_for_steps(log):
+    """Wait until a run has trained a few steps."""
+    end = time.monotonic() + LIMIT
+    while not (log.exists() and re.search(STEPS, log.read_text())):
+        assert time.monotonic() < end, log.read_text()[-3000:]
+        time.sleep(0.2)
+
+
 def steps(work_dir):
     return sorted(
         int(path.stem.removeprefix('iter_'))
@@ -107,9 +121,8 @@ def steps(work_dir):
 
 
 def test_a_signal_loses_no_step_and_the_run_goes_on(folder):
-    run = Run(folder, 'one').wait_for(r'Iter\(train\).*/100000\]')
-    run.process.send_signal(signal.SIGUSR1)
-    assert run.status() == 128 + signal.SIGUSR1, run.text[-3000:]
+    run = Run(folder, 'one')
+    assert run.stop(signal.SIGUSR1) == 128 + signal.SIGUSR1, run.text[-3000:]
     (last,) = steps(run.work_dir)
     assert 'SIGUSR1: saved' in run.text
     assert f'iter_{last}.pth; go on from it with --resume' in run.text
@@ -124,23 +137,49 @@ def test_a_signal_loses_no_step_and_the_run_goes_on(folder):
     assert found == [last + 1, last + 2]
 
 
-def test_ranks_agree_when_to_stop_and_end_with_their_launcher(folder):
-    run = Run(folder, 'two', gpus=2).wait_for(r'Iter\(train\).*/100000\]')
-    assert len(run.ranks()) >= 2
-    run.process.send_signal(signal.SIGTERM)
-    assert run.status() == 128 + signal.SIGTERM, run.text[-3000:]
+def test_ranks_agree_when_to_stop(folder):
+    run = Run(folder, 'two', gpus=2)
+    assert run.stop(signal.SIGTERM) == 128 + signal.SIGTERM, run.text[-3000:]
     assert run.text.count('SIGTERM: saved') == 1
     (last,) = steps(run.work_dir)
+    path = run.work_dir / f'iter_{last}.pth'
+    saved = torch.load(path, weights_only=False)
+    assert saved['meta']['world_size'] == 2
     assert not run.ranks()
-    run = Run(folder, 'two', gpus=2, args=['--resume'])
-    run.wait_for(r'Iter\(train\).*/100000\]')
-    run.process.kill()
-    run.process.wait(LIMIT)
+
+
+def test_ranks_end_with_their_launcher(folder):
+    log, ids = folder / 'rank0.log', folder / 'ids'
+    args = ['--work-dir', 'killed', '--launcher', 'pytorch', '--cfg-options']
+
+    def rank():
+        with ids.open('a') as file:
+            file.write(f'{os.getpid()}\n')
+        return run_train(CONFIG, *args, *OPTIONS)
+
+    def launch():
+        run_ranks(rank, folder, torchrun(2))
+
+    launcher = fork(launch, folder, folder / 'launcher.log')
+    wait_for_steps(log)
+    os.kill(launcher, signal.SIGKILL)
+    wait(launcher)
+    ranks = ids.read_text().split()
+    assert len(ranks) == 2
     end = time.monotonic() + LIMIT
-    while run.ranks() and time.monotonic() < end:
+    while any(map(alive, ranks)) and time.monotonic() < end:
         time.sleep(0.2)
-    assert not run.ranks()
-    assert steps(run.work_dir)[0] == last < steps(run.work_dir)[-1]
+    assert not any(map(alive, ranks))
+    assert len(steps(folder / 'killed')) == 1
+    assert log.read_text().count('SIGINT: saved') == 1
+
+
+def alive(process):
+    """Tell whether a process runs; a dead one may have no parent to say so."""
+    try:
+        return bool(Path('/proc', process, 'cmdline').read_bytes())
+    except OSError:
+        return False
 
 
 def test_a_full_disk_is_said_and_costs_no_checkpoint(folder):

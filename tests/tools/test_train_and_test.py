@@ -10,12 +10,14 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from forked import run_ranks, torchrun
 from in_process import call_mmdit, call_tool
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
+from mmdit.cli.test import main
 from mmdit.datasets.synthref import write_synthref
 from mmdit.evaluation import ReferIoUMetric
 from mmdit.registry import DATASETS, MODELS
@@ -30,21 +32,6 @@ SMALL = [
     'default_hooks.logger.interval=1',
     'default_hooks.checkpoint.interval=2',
 ]
-
-
-def run(command, cwd, **env):
-    """Run a command in ``cwd``; its output is shown where it fails."""
-    result = subprocess.run(
-        list(map(str, command)),
-        cwd=cwd,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), **env},
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, (
-        result.stdout[-3000:] + result.stderr[-6000:]
-    )
-    return result.stdout
 
 
 def train(cwd, work_dir, *options, steps=4, resume=False, config=CONFIG):
@@ -197,22 +184,33 @@ def test_several_splits_are_one_table_and_files_of_their_own(folder):
         assert line.split()[-1] == str(len(rows))
 
 
-def test_two_processes_score_as_one(folder):
-    # That they train is seen in test_stopping.
+def test_two_processes_score_as_one(folder, monkeypatch):
+    # That they are started and train is seen in test_stopping.
     _, alone = score(folder, 'alone.json')
-    printed = run(
-        [
-            *('bash', ROOT / 'tools/dist_test.sh', CONFIG),
-            *(folder / 'first/iter_4.pth', 2, '--work-dir', 'scored2'),
-            *('--out', 'together.json', '--show-dir', 'pictures2'),
-            *('--cfg-options', *SMALL),
-        ],
-        folder,
-        PORT='29512',
-        PYTHON=sys.executable,
-    )
+    first = folder / 'first/iter_4.pth'
+    given = ['--work-dir', 'scored2', '--out', 'together.json']
+    given += ['--show-dir', 'pictures2', '--cfg-options', *SMALL]
+    told = subprocess.run(
+        ['bash', ROOT / 'tools/dist_test.sh', CONFIG, first, '2', *given],
+        env=dict(os.environ, PYTHON='echo'),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert told[0] == str(ROOT / 'tools/test.py')
+
+    def start(_, command):
+        """Start what torchrun would."""
+        assert command[3] == '--nproc_per_node=2'
+        sys.argv = command[command.index('mmdit.cli.test') :]
+        run_ranks(main, folder, torchrun(2))
+        raise SystemExit
+
+    monkeypatch.setattr(os, 'execv', start)
+    call_tool('tools/test.py', folder, *told[1:])
     assert json.loads((folder / 'together.json').read_text()) == alone
     metrics = ReferIoUMetric().compute_metrics(alone)
+    printed = (folder / 'rank0.log').read_text()
     assert f'mIoU: {metrics["mIoU"]:.4f}' in printed
     # Every process draws its own share.
     assert len(list((folder / 'pictures2').iterdir())) == len(alone)
@@ -361,7 +359,7 @@ def test_the_full_size_model_runs_on_real_items(mini, full_size):
         *('--work-dir', 'full', '--out', 'rows.csv', '--cfg-options'),
         *(f'{test_set}.data_root=data/refer_mini/',),
         *(f'{test_set}.name=refcocog', f'{test_set}.split_by=google'),
-        *(f'{test_set}.split=val', f'{test_set}.indices=2'),
-        *('test_dataloader.batch_size=2', 'test_dataloader.num_workers=0'),
+        *(f'{test_set}.split=val', f'{test_set}.indices=1'),
+        *('test_dataloader.batch_size=1', 'test_dataloader.num_workers=0'),
     )
-    assert len((mini / 'rows.csv').read_text().splitlines()) == 1 + 2
+    assert len((mini / 'rows.csv').read_text().splitlines()) == 1 + 1

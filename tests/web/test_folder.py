@@ -1,14 +1,16 @@
 """The private folder of a run."""
 
 import os
+import re
 import signal
-import subprocess
-import sys
 import tempfile
+import time
 
 import httpx
 import pytest
+from forked import LIMIT, fork, wait
 
+from mmdit.cli.web import main
 from mmdit.web.folder import PREFIX, RunFolder, remove_stale, run_folder
 
 
@@ -66,30 +68,27 @@ def test_only_regular_files_within_are_found(tmp_path):
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_page_leaves_nothing(tmp_path, number):
     pytest.importorskip('gradio', reason='gradio is absent')
-    command = 'from mmdit.cli.web import main; raise SystemExit(main([]))'
-    process = subprocess.Popen(
-        [sys.executable, '-u', '-c', command],
-        cwd=tmp_path,
-        env=os.environ | dict(TMPDIR=str(tmp_path)),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    log = tmp_path / 'log'
+    log.touch()
+
+    def serve():
+        tempfile.tempdir = None
+        return main([])
+
+    process = fork(serve, tmp_path, log, dict(TMPDIR=str(tmp_path)))
     try:
-        for line in process.stdout:
-            if 'http://' in line:
-                address = line.split()[-1].rstrip('/')
-                break
-        files = {'files': ('a.png', b'0')}
-        (path,) = httpx.post(
-            f'{address}/gradio_api/upload', files=files
-        ).json()
+        end = time.monotonic() + LIMIT
+        while not (found := re.search(r'http://\S+', log.read_text())):
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+        upload = f'{found[0].rstrip("/")}/gradio_api/upload'
+        answer = httpx.post(upload, files=dict(files=('a.png', b'0')))
+        (path,) = answer.json()
         (run,) = tmp_path.glob(f'{PREFIX}*')
         assert run.stat().st_mode & 0o777 == 0o700
         assert os.stat(path).st_mode & 0o777 == 0o600
-        process.send_signal(number)
-        assert process.wait(60) == 0
-        assert not list(tmp_path.glob(f'{PREFIX}*'))
     finally:
-        process.kill()
-        process.stdout.close()
-        process.wait()
+        os.kill(process, number)
+        status = wait(process)
+    assert status == 0, log.read_text()
+    assert not list(tmp_path.glob(f'{PREFIX}*'))
