@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from mmengine.config import Config
 
@@ -25,6 +26,16 @@ SETS = {
     'refclef': 'RefCLEF',
     'grefcoco': 'gRefCOCO',
 }
+
+
+def test_the_index_is_one_to_mims_own_reader():
+    reader = pytest.importorskip('modelindex.load_model_index')
+    index = reader.load(str(ROOT / 'model-index.yml'))
+    index.build_models_with_collections()
+    assert len(index.models) == len(MODELS)
+    for model in index.models:
+        collection = COLLECTIONS[model.in_collection]
+        assert model.full_model.readme == collection['README']
 
 
 def test_every_metafile_is_imported_and_every_config_listed_once():
@@ -75,6 +86,9 @@ def test_models_are_what_their_configs_say():
         assert model['In Collection'] in COLLECTIONS, name
         cfg = Config.fromfile(config)
         assert model['Metadata'] == describe(cfg, name), name
+        if 'Batch Size' in model['Metadata']:
+            base = cfg.auto_scale_lr.base_batch_size
+            assert base == model['Metadata']['Batch Size'], name
         # SAM is there already; nothing else has weights to download.
         plain = name.startswith('sam_')
         checkpoint = cfg.model.init_cfg.checkpoint if plain else None

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mmengine.config import Config, DictAction
+
 from mmdit.resources import resolve_config
 from mmdit.version import __version__
 
@@ -18,7 +20,16 @@ def parse_args() -> argparse.Namespace:
         'config', help='path of a config, or the name of one of mmdit'
     )
     parser.add_argument('out', nargs='?', metavar='OUT.py', type=Path)
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='show it with these settings',
+    )
     args = parser.parse_args()
+    if args.out is not None and args.cfg_options:
+        parser.error(f'write the --cfg-options into {args.out} instead')
     if args.out is not None and args.out.suffix != '.py':
         parser.error(f'OUT is {args.out}, expected a name that ends in .py')
     return args
@@ -29,9 +40,9 @@ def main() -> None:
     args = parse_args()
     path = resolve_config(args.config).absolute()
     if args.out is None:
-        from mmengine.config import Config
-
-        sys.stdout.write(Config.fromfile(path).pretty_text)
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(args.cfg_options or {})
+        sys.stdout.write(cfg.pretty_text)
         return
     args.out.parent.mkdir(parents=True, exist_ok=True)
     # Never over what somebody has written into it.

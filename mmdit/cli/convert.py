@@ -5,6 +5,7 @@ names, or with ``--reverse`` to those of another project.
 """
 
 import argparse
+import hashlib
 from pathlib import Path
 
 from mmengine.registry import DefaultScope
@@ -79,7 +80,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='replace DST if it exists'
     )
+    parser.add_argument(
+        '--hash',
+        action='store_true',
+        help="publish: put the start of the file's SHA-256 into its name, "
+        'model-1a2b3c4d.pth, as MM projects name weights for download',
+    )
     args = parser.parse_args()
+    if args.hash and (args.overwrite or not Path(args.dst).suffix):
+        parser.error('--hash is for a new file, without --overwrite')
     if args.target and not args.reverse:
         parser.error('--target goes with --reverse')
     if args.hf_config and not args.reverse:
@@ -167,10 +176,11 @@ def main() -> None:
     if (trained_on := recorded_data(checkpoint)) is not None:
         settings[TRAINED_ON] = trained_on
     write(args, target, source, renamed.state_dict, settings)
-    print(
-        f'{args.dst}: {SOURCES[target].title}, '
-        f'{len(renamed.state_dict)} tensors'
-    )
+    dst = Path(args.dst)
+    if args.hash:
+        digest = hashlib.sha256(dst.read_bytes()).hexdigest()
+        dst = dst.replace(dst.with_stem(f'{dst.stem}-{digest[:8]}'))
+    print(f'{dst}: {SOURCES[target].title}, {len(renamed.state_dict)} tensors')
 
 
 __all__ = ['main']

@@ -1,7 +1,7 @@
 """``mmdit config``."""
 
 import pytest
-from in_process import call_mmdit
+from in_process import call_mmdit, call_tool
 from mmengine.config import Config
 
 NAME = 'ldit_tiny_jsonl-128x128'
@@ -18,6 +18,14 @@ def test_a_config_of_ones_own_inherits_from_anywhere(tmp_path):
     # With all that it inherits.
     printed = call_mmdit(tmp_path, 'config', 'far/away/own.py')
     assert Config.fromstring(printed, '.py').to_dict() == cfg.to_dict()
+
+
+def test_mms_tool_prints_a_config_with_options(tmp_path):
+    printed = call_tool(
+        *('tools/misc/print_config.py', tmp_path, NAME),
+        *('--cfg-options', 'train_cfg.max_iters=7'),
+    )
+    assert Config.fromstring(printed, '.py').train_cfg.max_iters == 7
 
 
 def test_nothing_is_overwritten(tmp_path):

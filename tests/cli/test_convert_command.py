@@ -1,10 +1,12 @@
 """The converter, as a user calls it."""
 
+import hashlib
 import json
 from functools import partial
 
 import pytest
 import torch
+from in_process import call_mmdit, call_tool
 from safetensors.torch import load_file
 from segment_anything.modeling import (
     ImageEncoderViT,
@@ -15,6 +17,8 @@ from segment_anything.modeling import (
 )
 from small_released import save_released
 from transformers import SamConfig, SamModel
+
+from mmdit.checkpoints.files import read_checkpoint
 
 
 @pytest.fixture
@@ -250,8 +254,33 @@ def test_errors_are_one_line_and_an_exit_code(
 
 
 @pytest.mark.parametrize(
-    'args', [['--target', 'sam'], ['--hf-config', 'x'], ['--source', 'meta']]
+    'args',
+    [
+        ['--target', 'sam'],
+        ['--hf-config', 'x'],
+        ['--source', 'meta'],
+        ['--hash', '--overwrite'],
+    ],
 )
 def test_options_that_make_no_sense_are_refused(convert, src, tmp_path, args):
     with pytest.raises(RuntimeError, match='2: usage'):
         convert(src, tmp_path / 'ours.pth', *args)
+
+
+@pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
+def test_a_published_file_has_its_hash_in_its_name(src, tmp_path, suffix):
+    """As an MM user calls it; what training alone needs is gone."""
+    given = torch.load(src)
+    ours = tmp_path / 'ours.pth'
+    call_mmdit(tmp_path, 'convert', src, ours)
+    trained = torch.load(ours)
+    torch.save(dict(trained, optimizer=dict(state={})), ours)
+    call_tool('tools/misc/publish_model.py', tmp_path, ours, f'small{suffix}')
+    (path,) = tmp_path.glob(f'small*{suffix}')
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert path.stem == f'small-{digest[:8]}'
+    published = read_checkpoint(str(path))
+    assert len(given) == len(published['state_dict'])
+    for key, value in trained['state_dict'].items():
+        assert torch.equal(published['state_dict'][key], value)
+    assert 'optimizer' not in published
