@@ -23,7 +23,7 @@ def test_a_resumed_run_is_one_curve(analyze, tmp_path):
     )
     write_log(
         *(first, '{"loss": 3.0, "step": 1}', '{"loss": 2.0, "step": 2}'),
-        *('{"mIoU": 10.5, "step": 2}', '{"loss": 9.0, "st'),
+        *('{"mIoU": 10.5, "step": 0}', '{"loss": 9.0, "st'),
     )
     # From step 1 on, once more.
     write_log(

@@ -42,11 +42,14 @@ def read_curves(log: Path) -> dict[str, dict[int, float]]:
     files = [log] if log.is_file() else log.glob('*/vis_data/scalars.json')
     curves: dict[str, dict[int, float]] = {}
     for file in sorted(files):
+        last = 0
         for line in file.read_text('utf-8').splitlines():
             # A killed run may end within a line.
             row = json.loads(line) if line.endswith('}') else {}
+            # Validation within a training by iterations is at step 0.
+            last = row.get('step') or last
             for key in row if 'step' in row else ():
-                curves.setdefault(key, {})[row['step']] = row[key]
+                curves.setdefault(key, {})[last] = row[key]
     if not curves:
         raise FileNotFoundError(
             f'{log}: expected a scalars.json, or a work dir with '
