@@ -92,17 +92,17 @@ install() {
 # Everything that one Python goes through, in its own environment.
 rehearse() {
     local env=$work/env
-    start_step "$("$1" --version): the wheel of $previous, installed"
+    start_step "$("$1" --version): the wheel of $previous"
     rm -rf -- "$env" "$work/user"
     mkdir -p -- "$work/user"
     cd -- "$work/user"
     "$1" -m venv "$env"
     PATH=$env/bin:$PATH
-    install "$(echo "$work"/old/*.whl)"
+    install "$wheel"
     fails_with 'pip install onedl-mmengine' \
         mmdit segment "$MMDIT_ROOT/demo/scene.png" star --model run
-    install -r "$MMDIT_ROOT/requirements/mminstall.txt" \
-        'transformers>=4.46'
+    install "$(echo "$work"/old/*.whl)" transformers \
+        -r "$MMDIT_ROOT/requirements/mminstall.txt"
     train_and_segment old
     finish_step
 

@@ -96,7 +96,8 @@ def _run(name: str, arguments: Sequence[str]) -> int:
     try:
         return run(COMMANDS[name].module, f'mmdit {name}', arguments)
     except ModuleNotFoundError as error:
-        if error.name not in MM_PACKAGES:
+        # OpenCV comes with them.
+        if error.name not in (*MM_PACKAGES, 'cv2'):
             raise
         needed = ' '.join(MM_PACKAGES.values())
         raise ImportError(
