@@ -105,14 +105,17 @@ def test_what_fails_is_status_1(tmp_path, capsys):
     assert capsys.readouterr().err.startswith('error: checkpoint')
 
 
-def test_a_missing_mm_package_is_named_with_its_cure(monkeypatch, capsys):
+@pytest.mark.parametrize('name', ['mmseg', 'cv2'])
+def test_a_missing_mm_package_is_named_with_its_cure(
+    name, monkeypatch, capsys
+):
     def run(*_):
-        raise ModuleNotFoundError("No module named 'mmseg'", name='mmseg')
+        raise ModuleNotFoundError(f'No module named {name!r}', name=name)
 
     monkeypatch.setattr('mmdit.cli.main.run', run)
     assert main(['train', 'config.py']) == 1
     error = capsys.readouterr().err
-    assert 'train needs mmseg' in error and 'onedl-mmsegmentation' in error
+    assert f'train needs {name}' in error and 'onedl-mmsegmentation' in error
 
 
 def test_the_help_loads_nothing_heavy():
