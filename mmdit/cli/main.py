@@ -14,13 +14,6 @@ from mmdit.cli.running import guard, run
 from mmdit.version import __version__
 
 OK, FAILED, USAGE = 0, 1, 2
-# Import name: what to install. No dependencies of mmdit, because installing
-# it must never overwrite the ones that a user has.
-MM_PACKAGES = {
-    'mmengine': 'onedl-mmengine',
-    'mmcv': 'onedl-mmcv',
-    'mmseg': 'onedl-mmsegmentation',
-}
 
 
 def overview() -> str:
@@ -72,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not hasattr(mmdit, '__version__'):
         sys.stderr.write(other_project())
         return FAILED
-    return guard(lambda: _run(name, rest))
+    module = COMMANDS[name].module
+    return guard(lambda: run(module, f'mmdit {name}', rest))
 
 
 def other_project() -> str:
@@ -89,20 +83,6 @@ def other_project() -> str:
         'uninstall mmdit, then install mmdit-seg again (pip install '
         '--force-reinstall --no-deps)\n'
     )
-
-
-def _run(name: str, arguments: Sequence[str]) -> int:
-    """Run a command, which may need what is not installed."""
-    try:
-        return run(COMMANDS[name].module, f'mmdit {name}', arguments)
-    except ModuleNotFoundError as error:
-        # OpenCV comes with them.
-        if error.name not in (*MM_PACKAGES, 'cv2'):
-            raise
-        needed = ' '.join(MM_PACKAGES.values())
-        raise ImportError(
-            f'mmdit {name} needs {error.name}; run: pip install {needed}'
-        ) from error
 
 
 def _refuse(name: str) -> int:

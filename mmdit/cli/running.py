@@ -10,6 +10,14 @@ from importlib import import_module
 from io import TextIOWrapper
 
 FAILED, INTERRUPTED, BROKEN_PIPE = 1, 130, 141
+# Import name: what to install; OpenCV comes with mmcv. No dependencies of
+# mmdit, because installing it must never overwrite the ones that a user has.
+MM_PACKAGES = {
+    'mmengine': 'onedl-mmengine',
+    'mmcv': 'onedl-mmcv',
+    'cv2': 'onedl-mmcv',
+    'mmseg': 'onedl-mmsegmentation',
+}
 # Shows where an error comes from.
 DEBUG = 'MMDIT_DEBUG'
 # Their texts are sentences; others need their names.
@@ -73,6 +81,9 @@ def sentence(error: Exception) -> str:
     # The text of a KeyError is its repr.
     said = error.args[0] if type(error) is KeyError and error.args else error
     text = ' '.join(str(said).split())
+    if isinstance(error, ModuleNotFoundError) and error.name in MM_PACKAGES:
+        needed = ' '.join(dict.fromkeys(MM_PACKAGES.values()))
+        text += f'; run: pip install {needed}'
     if isinstance(error, CLEAR) and ' ' in text:
         return text
     name = f'{type(error).__name__}: {text}'.strip()

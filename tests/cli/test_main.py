@@ -115,7 +115,7 @@ def test_a_missing_mm_package_is_named_with_its_cure(
     monkeypatch.setattr('mmdit.cli.main.run', run)
     assert main(['train', 'config.py']) == 1
     error = capsys.readouterr().err
-    assert f'train needs {name}' in error and 'onedl-mmsegmentation' in error
+    assert name in error and 'onedl-mmsegmentation' in error
 
 
 def test_the_help_loads_nothing_heavy():
