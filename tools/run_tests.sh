@@ -55,7 +55,7 @@ if [[ ${1:-} == --floors* ]]; then
         exit 0
     fi
     start_step '[2/2] Smoke tests: pytest'
-    "${pytest[@]}" "${@:-${smoke[@]}}"
+    "${pytest[@]}" "${smoke[@]}" "$@"
     cp -- "$ENV_STAMP" "$passed"
     exit 0
 fi
