@@ -70,7 +70,6 @@ build() {
 
 # Train for an iteration and segment the scene, both in the folder $1.
 train_and_segment() {
-    quietly mmdit synthref "$1/data/synthref" --train 4 --val 2
     (cd -- "$1" && quietly mmdit train ldit_tiny_synthref-64x64 \
         --work-dir run --cfg-options train_cfg.max_iters=1)
     segment "$1/run" "$1/masks"
@@ -101,8 +100,10 @@ rehearse() {
     install "$wheel"
     fails_with 'pip install onedl-mmengine' \
         mmdit segment "$MMDIT_ROOT/demo/scene.png" star --model run
-    install "$(echo "$work"/old/*.whl)" transformers \
-        -r "$MMDIT_ROOT/requirements/mminstall.txt"
+    install transformers -r "$MMDIT_ROOT/requirements/mminstall.txt"
+    quietly mmdit synthref old/data/synthref --train 4 --val 2
+    cp -r -- old new
+    install "$(echo "$work"/old/*.whl)"
     train_and_segment old
     finish_step
 
