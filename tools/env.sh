@@ -90,7 +90,7 @@ install_requirements() {
     fi
     if [[ -n ${MMDIT_RESOLUTION:-} ]]; then
         _pip install --quiet uv
-        pip=("$ENV_PYTHON" -m uv pip install --python "$ENV_PYTHON"
+        pip=("$ENV_PYTHON" -m uv pip install --upgrade --python "$ENV_PYTHON"
             --resolution "$MMDIT_RESOLUTION")
     elif $ENV_OURS; then
         files+=(-c "$MMDIT_ROOT/requirements/lock.txt")
