@@ -4,7 +4,7 @@ import gc
 import json
 import os
 import pickle
-import sys
+import time
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 from pycocotools import mask as coco_mask
 
 REFER_MINI = Path(__file__).parents[2] / 'shared' / 'data' / 'refer_mini'
@@ -45,8 +46,9 @@ TINY_BERT = dict(
 )
 
 
-# Modules that were imported when objects were last frozen.
-_frozen = 0
+# Seconds of a look for garbage among all objects, after which they are frozen.
+LONG = 0.1
+_look = dict(began=0.0, was_long=False)
 
 
 def pytest_configure(config):
@@ -80,24 +82,35 @@ def pytest_collection_modifyitems(config, items):
 def pytest_collection_finish():
     """Begin to look for garbage."""
     freeze()
+    gc.callbacks.append(watch)
     gc.enable()
 
 
 def pytest_runtest_setup():
-    """Freeze again after large imports."""
-    if len(sys.modules) > _frozen + 100:
+    """Freeze again after large imports, and whatever else remains."""
+    if _look['was_long']:
         freeze()
 
 
-def freeze():
-    """Take what was imported out of later garbage collections.
+def watch(phase, info):
+    """Notice where Python looks long for garbage."""
+    if info['generation'] < 2:
+        return
+    if phase == 'start':
+        _look['began'] = time.thread_time()
+    elif time.thread_time() - _look['began'] > LONG:
+        _look['was_long'] = True
 
-    Each data set that is built causes one, of a million objects otherwise.
+
+def freeze():
+    """Take what is there out of later looks for garbage.
+
+    Each data set that is built causes one, which takes a second among the
+    objects of all packages.
     """
-    global _frozen
     gc.collect()
     gc.freeze()
-    _frozen = len(sys.modules)
+    _look['was_long'] = False
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -112,6 +125,24 @@ def unformatted_configs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yapf_api, 'FormatCode', lambda text, **_: (text, True))
         yield
+
+
+@pytest.fixture(scope='session')
+def fill_once(tmp_path_factory):
+    """Fill a folder in one of several processes, for all; return its path."""
+
+    def fill_once(name, fill):
+        root = tmp_path_factory.getbasetemp()
+        if 'PYTEST_XDIST_WORKER' in os.environ:
+            root = root.parent
+        folder, part = root / name, root / f'{name}.part'
+        with FileLock(root / f'{name}.lock'):
+            if not folder.exists():
+                fill(part)
+                part.rename(folder)
+        return folder
+
+    return fill_once
 
 
 @pytest.fixture(scope='session')
