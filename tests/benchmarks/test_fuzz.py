@@ -17,12 +17,14 @@ EXECUTIONS = 100
 
 
 @pytest.fixture(scope='module')
-def short_run(tmp_path_factory):
+def short_run(fill_once):
     """Where a run over the saved cases and some new inputs has written."""
-    out = tmp_path_factory.mktemp('fuzz')
     options = dict(seed=1, engine='random', cases=CASES)
-    fuzz(list(MAKERS), out, executions=EXECUTIONS, **options)
-    return out
+
+    def run(out):
+        fuzz(list(MAKERS), out, executions=EXECUTIONS, **options)
+
+    return fill_once('fuzz', run)
 
 
 def read_lines(path):

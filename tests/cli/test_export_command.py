@@ -10,6 +10,7 @@ from mmdit.registry import MODELS
 @pytest.fixture
 def model(tiny_segmentor, tmp_path):
     """Write model.py and weights.pth."""
+    tiny_segmentor['text_encoder']['config']['num_hidden_layers'] = 1
     tiny_segmentor['backbone']['arch']['depth'] = 1
     tiny_segmentor['decode_head']['num_layers'] = 1
     steps = ('LoadReferImage', 'PackReferSegInputs')

@@ -13,15 +13,16 @@ from mmdit.export.folder import export_model
 @pytest.fixture(scope='session')
 def inferencer(shared_segmentor, tmp_path_factory):
     """The model itself."""
-    config = make_config(deepcopy(shared_segmentor), RESIZE)
+    segmentor = deepcopy(shared_segmentor)
+    segmentor['decode_head']['num_layers'] = 1
+    config = make_config(segmentor, RESIZE)
     path = tmp_path_factory.mktemp('weights') / 'weights.pth'
     torch.save(build_model(config.model).state_dict(), path)
     return ReferringSegInferencer(config, path, 'cpu', show_progress=False)
 
 
 @pytest.fixture(scope='session')
-def exported(inferencer, tmp_path_factory):
+def exported(inferencer, fill_once):
     """The folder that it was exported to."""
-    folder = tmp_path_factory.mktemp('exported')
-    export_model(inferencer.model, inferencer.cfg, folder)
-    return folder
+    model = inferencer.model, inferencer.cfg
+    return fill_once('exported', lambda folder: export_model(*model, folder))

@@ -46,8 +46,10 @@ def trained(config, small_encoder, family):
         type='mmdit.HFTextEncoder',
         pretrained=small_encoder(family),
         max_tokens=12,
+        num_layers=2,
         mask_padding=family == 'roberta',
     )
+    config.model.backbone.arch.depth = 1
     config.model.decode_head.num_layers = 1
     with DefaultScope.overwrite_default_scope('mmdit'):
         model = MODELS.build(config.model)
@@ -95,11 +97,14 @@ def test_a_moved_folder_reads_the_same_words(
     unknown = [row['unknown_words'] for row in rows]
     assert unknown == UNKNOWN.get(family, [None] * 3)
 
-    # Images and masks are the same for all.
-    part, _ = make_parts(trained)
-    save_onnx(part, trace(part), tmp_path / 'text.onnx')
-    found = largest_differences(part, open_file(part, tmp_path / 'text.onnx'))
-    assert max(found.values()) < 1e-4
+    # Images and masks are the same for all. BERT is exported in test_runner;
+    # XLM-RoBERTa is RoBERTa with another tokenizer.
+    if family not in ('bert', 'roberta', 'xlm-roberta'):
+        part, _ = make_parts(trained)
+        path = tmp_path / 'text.onnx'
+        save_onnx(part, trace(part), path)
+        found = largest_differences(part, open_file(part, path))
+        assert max(found.values()) < 1e-4
     if family == 'roberta':
         export_model(trained, config, 'onnx')
         segmenter = OnnxSegmenter('onnx', threads=1)
