@@ -133,8 +133,7 @@ rehearse() {
     install "${wheel}[bert,gdown,heif,lora,onnx,web]"
     quietly pip check
     train_and_segment new
-    quietly mmdit test new/run/*.py new/run/iter_1.pth --out new/rows.json \
-        --cfg-options data_root=new/data/synthref
+    (cd -- new && quietly mmdit test run/*.py run/iter_1.pth --out rows.json)
     quietly mmdit export new/run/*.py new/run/iter_1.pth --out exported
     quietly python -c 'import mmdit.web, gradio, peft, pillow_heif, gdown'
     pip list | grep -E '^(torch|numpy|transformers|gradio) '
