@@ -286,7 +286,7 @@ def plot(rows: list[dict], path: Path) -> None:
 
 
 def check_start(configs: list[Path], checkpoint: Path) -> None:
-    """Refuse a config that does not start from the common checkpoint."""
+    """Reject a config that does not start from the common checkpoint."""
     for config in configs:
         init = Config.fromfile(config).model.get('init_cfg') or {}
         if Path(init.get('checkpoint', '')).resolve() != checkpoint.resolve():

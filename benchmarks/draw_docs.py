@@ -303,7 +303,7 @@ def describe(model: Path, names: Sequence[str]) -> str:
     miou = 100 * np.mean([row['iou'] for row in rows])
     listed = '\n'.join(f'- `{name}`' for name in names)
     return (
-        '# Pictures\n\nDrawn by `python benchmarks/draw_docs.py` at commit '
+        '# Figures\n\nDrawn by `python benchmarks/draw_docs.py` at commit '
         f'{commit}, of the model that `bash tools/quickstart.sh` trained: '
         f'mIoU {miou:.2f} on {len(rows)} expressions.\n\n{listed}\n\n'
         'Plots of measurements are drawn by what measures; the pages that '

@@ -1,4 +1,4 @@
-"""Score a model before and after clicks that correct its masks.
+"""Score a model before and after simulated refinement clicks.
 
 ``python benchmarks/measure_clicks.py CONFIG CHECKPOINT`` asks every
 expression of the test set, clicks where the mask is wrong, as far inside the

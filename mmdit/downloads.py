@@ -122,7 +122,7 @@ def check_content(name: str, path: Path) -> None:
     if start.lstrip(b'\xef\xbb\xbf \t\r\n').lower().startswith(_HTML):
         raise ValueError(
             f'{name} cannot be read: it is a web page, not the file itself; '
-            'give the address of its download, which may ask for a login'
+            'give the address of its download, which may need a login'
         )
 
 
@@ -156,7 +156,7 @@ def _fetch_from_drive(
             timeout=timeout,
             progress=on_progress,
         )
-    # Of its own kinds, and of the library that it asks by.
+    # Of its own kinds, and of its HTTP library.
     except Exception as error:
         raise OSError(f'{url} cannot be fetched: {error}') from error
     os.replace(output, part.path)
@@ -187,18 +187,18 @@ def _append(
 ) -> None:
     """Write what is missing of a part."""
     done, version = part.size(), part.version(url)
-    asked = {}
+    headers = {}
     if done and version:
-        asked = {'Range': f'bytes={done}-', 'If-Range': version}
-    with _open(url, timeout, asked) as (answer, size, chunks):
-        found = answer.headers.get('ETag') or answer.headers.get(
+        headers = {'Range': f'bytes={done}-', 'If-Range': version}
+    with _open(url, timeout, headers) as (response, size, chunks):
+        found = response.headers.get('ETag') or response.headers.get(
             'Last-Modified'
         )
         start = f'bytes {done}-'
-        goes_on = answer.status == HTTPStatus.PARTIAL_CONTENT
+        goes_on = response.status == HTTPStatus.PARTIAL_CONTENT
         if goes_on and (
             found != version
-            or not answer.headers.get('Content-Range', '').startswith(start)
+            or not response.headers.get('Content-Range', '').startswith(start)
         ):
             part.begin(url, None)
             raise ConnectionError('the server sent another part; try again')
@@ -215,7 +215,7 @@ def _append(
 def _open(
     url: str, timeout: float, headers: dict[str, str] | None = None
 ) -> Iterator[tuple[HTTPResponse, int | None, Iterator[bytes]]]:
-    """Open a URL; give the answer, its size if it is told, and its chunks.
+    """Open a URL; give the response, its size if known, and its chunks.
 
     Whatever fails within becomes an OSError that names the URL.
     """
@@ -223,22 +223,22 @@ def _open(
         request = Request(
             _quoted(url), headers={'User-Agent': _AGENT, **(headers or {})}
         )
-        with urlopen(request, timeout=timeout) as answer:
-            told = answer.headers.get('Content-Length')
+        with urlopen(request, timeout=timeout) as response:
+            told = response.headers.get('Content-Length')
             size = int(told) if told else None
-            yield answer, size, _chunks(answer, size)
-    # Sockets and servers raise OSErrors, broken answers HTTPExceptions, and
+            yield response, size, _chunks(response, size)
+    # Sockets and servers raise OSErrors, broken responses HTTPExceptions, and
     # broken URLs ValueErrors.
     except (OSError, HTTPException, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise OSError(f'{url} cannot be fetched: {reason}') from error
 
 
-def _chunks(answer: HTTPResponse, size: int | None) -> Iterator[bytes]:
+def _chunks(response: HTTPResponse, size: int | None) -> Iterator[bytes]:
     """Yield what arrives; less than was told is an error."""
     done = 0
     # read1 returns what is there, so that slow servers meet a deadline.
-    while chunk := answer.read1(CHUNK):
+    while chunk := response.read1(CHUNK):
         done += len(chunk)
         yield chunk
     if size is not None and done != size:

@@ -1,6 +1,6 @@
 """Registries of scope ``mmdit``.
 
-Each one is a child of MMEngine's registry of the same name. Asking for
+Each one is a child of MMEngine's registry of the same name. Looking up
 ``mmdit.X`` from any MM project imports this module, and then the modules that
 the registry names, so that no config needs ``custom_imports``.
 """
@@ -14,15 +14,15 @@ from mmengine import registry as root
 from mmengine.logging import print_log
 from mmengine.registry import Registry
 
-# Rooms that could not be imported: several registries may share one.
+# Modules that could not be imported: several registries may share one.
 _FAILED: set[str] = set()
 
 
 class _LazyRegistry(Registry):
-    """A registry that imports its rooms one by one, as they are asked for.
+    """A registry that imports its modules one by one, on demand.
 
-    So the backbone loads neither MMSegmentation nor what else only the rooms
-    behind its own need. A room that cannot be imported, because a package is
+    So the backbone loads neither MMSegmentation nor what else only the modules
+    behind its own need. A module that cannot be imported, because a package is
     missing or broken, costs what it would register, and one warning.
     """
 
@@ -37,23 +37,23 @@ class _LazyRegistry(Registry):
         return super().get(key)
 
     def import_from_location(self) -> None:
-        """Import all rooms that are left."""
+        """Import all modules that are left."""
         while self._locations:
             self._import(self._locations.pop(0))
 
-    def _import(self, room: str) -> None:
-        """Import a room; whatever prevents it is a warning."""
+    def _import(self, module: str) -> None:
+        """Import a module; whatever prevents it is a warning."""
         try:
-            import_module(room)
+            import_module(module)
         # Packages at odds with each other fail in any way.
         except Exception as error:
-            if room in _FAILED:
+            if module in _FAILED:
                 return
-            _FAILED.add(room)
+            _FAILED.add(module)
             files = [f.filename for f in extract_tb(error.__traceback__)]
             where = [name for name in files if not name.startswith('<')][-1]
             print_log(
-                f'{room} cannot be imported, so that nothing of it is '
+                f'{module} cannot be imported, so that nothing of it is '
                 f'registered: {type(error).__name__}: {error} ({where})',
                 logger='current',
                 level=logging.WARNING,

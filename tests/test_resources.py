@@ -49,7 +49,7 @@ def test_an_unknown_config_gets_the_nearest_names():
     assert 'did you mean' not in str(e.value)
 
 
-def test_a_tool_is_found_and_others_are_refused_by_name():
+def test_a_tool_is_found_and_others_are_rejected_by_name():
     index = 'model-index.yml'
     assert find_resource(index).samefile(ROOT / index)
     with pytest.raises(FileNotFoundError, match="'modell.yml'"):

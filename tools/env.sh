@@ -13,7 +13,7 @@
 # PYTHON (default python3) is the interpreter that creates one.
 #
 # What is installed: the versions of requirements/lock.txt into 1 and 4, what
-# the requirements ask for into 2 and 3. MMDIT_RESOLUTION chooses others, as
+# the requirements need into 2 and 3. MMDIT_RESOLUTION chooses others, as
 # uv names them: lowest-direct is the oldest stated version of everything,
 # highest the newest that there is.
 

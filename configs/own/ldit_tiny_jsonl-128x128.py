@@ -30,7 +30,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadReferImage'),
     dict(type='Resize', scale=size, keep_ratio=True),
-    # After Resize: the truth keeps its original size for scoring.
+    # After Resize: the ground truth keeps its original size for scoring.
     dict(type='LoadReferMask'),
     dict(type='PackReferSegInputs'),
 ]

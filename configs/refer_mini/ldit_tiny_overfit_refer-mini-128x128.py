@@ -1,4 +1,4 @@
-# A small L-DIT learns a handful of real items by heart: a check that the data,
+# A small L-DIT overfits a handful of real items: a check that the data,
 # the model and the scores fit together. Needs a vocabulary of the items:
 #   mmdit build-vocab data/refer_mini \
 #       data/refer_mini/vocab.txt

@@ -1,6 +1,6 @@
 # Plain SAM: what points, boxes and a previous mask show, as Meta's
 # SamPredictor has it: of three masks the one that it rates best. Scored by the
-# mask that the truth's innermost point gives; training goes on from SAM's
+# mask that the ground truth's center point gives; training starts from SAM's
 # weights.
 _base_ = './prompts_sam-vit-b_4xb16-40e_refcoco-512x512.py'
 size = (1024, 1024)

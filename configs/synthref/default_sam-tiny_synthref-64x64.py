@@ -1,5 +1,5 @@
-# The twin of configs/dit/default_*: every other row edits it, and starts from
-# the same prompt-trained checkpoint.
+# The counterpart of configs/dit/default_*: the other rows edit it, and start
+# from the same prompt-trained checkpoint.
 _base_ = [
     '../_base_/models/sam-vit-tiny.py',
     '../_base_/datasets/synthref_64x64.py',

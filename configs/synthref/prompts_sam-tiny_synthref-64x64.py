@@ -1,5 +1,5 @@
-# SAM without text: points and boxes sampled from the truth. The other configs
-# of these scenes start from what it learns, as the paper's start from SAM.
+# SAM without text: points and boxes sampled from the ground truth. The other
+# configs of these scenes start from its weights, as the paper's from SAM.
 _base_ = [
     '../_base_/models/sam-vit-tiny.py',
     '../_base_/datasets/synthref_64x64.py',

@@ -102,7 +102,7 @@ class ReferringSegInferencer(Segmenter, BaseInferencer):
         return digest.hexdigest()
 
     def _check(self, expression: str | None, prompts: Any) -> None:
-        """Refuse words where the model reads none."""
+        """Reject words where the model reads none."""
         if expression is not None and self.model.text_encoder is None:
             raise ValueError(
                 f'this model reads no text, but got {expression!r}; give '

@@ -51,7 +51,7 @@ def load_weights(
     is_sam = str(init_cfg.get('type', '')).endswith('SAMPretrained')
     if not is_sam or cfg.model.get('text_encoder') is not None:
         raise ValueError(
-            'no weights: this model would answer at random. Give a '
+            'no weights: predictions of this model would be random. Give a '
             'checkpoint, weights=..., or set load_from in the config'
         )
     model.init_weights()

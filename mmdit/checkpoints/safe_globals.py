@@ -1,4 +1,4 @@
-"""Load pickles of tensors and plain data; refuse whatever could run code.
+"""Load pickles of tensors and plain data; reject whatever could run code.
 
 MMEngine's own checkpoints hold its training history beside tensors:
 ``HistoryBuffer`` and numpy values. These names are admitted, no others, and
@@ -17,7 +17,7 @@ from .archive import check_archive
 from .plain_data import to_plain_data
 from .stand_ins import STAND_INS
 
-_REFUSED = re.compile(r'GLOBAL (\S+)')
+_REJECTED = re.compile(r'GLOBAL (\S+)')
 
 
 def load_pickle(path: Path, map_location: Any = 'cpu') -> Any:
@@ -33,12 +33,12 @@ def load_pickle(path: Path, map_location: Any = 'cpu') -> Any:
         raise
     # A forged file can make the unpickler fail in any way, and seek anywhere.
     except Exception as error:
-        refused = _REFUSED.search(str(error))
-        if refused:
+        rejected = _REJECTED.search(str(error))
+        if rejected:
             raise ValueError(
-                f'{path} is refused: it refers to {refused[1]}, and whatever '
-                'is neither a tensor nor plain data could run code while it '
-                'is loaded (weights_only). If you trust its origin, save its '
+                f'{path} is rejected: it refers to {rejected[1]}, and '
+                'whatever is neither a tensor nor plain data could run code '
+                'while it is loaded (weights_only). If you trust it, save its '
                 'state dict alone with torch.save'
             ) from error
         # What PyTorch puts before it advises to read the file unsafely.

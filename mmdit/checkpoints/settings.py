@@ -24,7 +24,7 @@ METADATA_KEY = 'mmdit_settings'
 NOT_COMPARED = {
     **dict.fromkeys(
         (
-            *('corrections', 'dropout', 'frozen', 'loss_decode'),
+            *('refinement_clicks', 'dropout', 'frozen', 'loss_decode'),
             *('train_masks', 'train_points', 'zero_init'),
             *('frozen_stages', 'norm_eval'),
         ),

@@ -1,4 +1,4 @@
-"""Refuse weights that do not fit, by name."""
+"""Reject weights that do not fit, by name."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -15,7 +15,7 @@ TORCH_SUFFIXES = ('.pth', '.pt', '.bin')
 
 
 def check_destination(path: Path, target: str, overwrite: bool) -> None:
-    """Refuse a path that cannot or must not be written.
+    """Reject a path that cannot or must not be written.
 
     Args:
         path: A file, or for 'hf-sam' and 'mmdit' also a directory.

@@ -1,7 +1,7 @@
 """``mmdit browse-data CONFIG``: show a data set after its transforms.
 
 Each item is drawn as the model receives it, with its expression, and its
-sampled points where the pipeline has some. The pictures, and a sheet of all of
+sampled points where the pipeline has some. The overlays, and a sheet of all of
 them, go into a folder; windows open with ``--show`` only.
 """
 
@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
         '--seed', type=int, default=0, help='of the choice and the transforms'
     )
     parser.add_argument(
-        '--show', action='store_true', help='show each picture in a window'
+        '--show', action='store_true', help='show each overlay in a window'
     )
     add_cfg_options(parser)
     args = parser.parse_args()
@@ -60,7 +60,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def draw_item(item: dict) -> np.ndarray:
-    """Draw an item: (H, W, 3) uint8, RGB, with the panels image and truth.
+    """Draw an item, image and ground truth: (H, W, 3) uint8, RGB.
 
     Args:
         item: ``inputs`` (3, h, w) uint8, BGR, and ``data_samples``.
@@ -68,7 +68,7 @@ def draw_item(item: dict) -> np.ndarray:
     sample = item['data_samples']
     image = item['inputs'].numpy()[::-1].transpose(1, 2, 0).copy()
     height, width = image.shape[:2]
-    # Where truth is kept at its original size, it is shown at the image's.
+    # Where ground truth is kept at its original size, it is resized.
     truth = cv2.resize(
         sample.gt_sem_seg.data[0].numpy(),
         (width, height),
@@ -97,13 +97,13 @@ def draw_prompts(image: np.ndarray, prompts: InstanceData) -> None:
         cv2.rectangle(image, *corners, GREEN, max(1, radius // 2))
 
 
-def make_sheet(pictures: list[np.ndarray], width: int) -> Image.Image:
-    """Arrange pictures of any size in columns, each where it is shortest."""
-    columns = min(4, math.ceil(math.sqrt(len(pictures))))
+def make_sheet(overlays: list[np.ndarray], width: int) -> Image.Image:
+    """Arrange overlays of any size in columns, each where it is shortest."""
+    columns = min(4, math.ceil(math.sqrt(len(overlays))))
     wide = width // columns
     heights, places = [0] * columns, []
-    for picture in pictures:
-        image = Image.fromarray(picture)
+    for overlay in overlays:
+        image = Image.fromarray(overlay)
         image.thumbnail((wide, 10 * wide))
         column = heights.index(min(heights))
         places.append((image, (column * wide, heights[column])))
@@ -121,7 +121,7 @@ def build_dataset(args: argparse.Namespace) -> BaseDataset:
 
 
 def main() -> None:
-    """Draw the items, and write pictures and sheet."""
+    """Draw the items, and write overlays and sheet."""
     args = parse_args()
     dataset = build_dataset(args)
     set_random_seed(args.seed)
@@ -130,20 +130,20 @@ def main() -> None:
         len(dataset), number, replace=False
     )
     args.out_dir.mkdir(parents=True, exist_ok=True)
-    pictures = []
+    overlays = []
     for index in track_iter_progress(sorted(chosen.tolist())):
         item = dataset[index]
         sample = item['data_samples']
-        picture = draw_item(item)
+        overlay = draw_item(item)
         name = picture_name(sample.img_path, sample.sent_id)
-        Image.fromarray(picture).save(args.out_dir / f'{index}_{name}')
-        pictures.append(picture)
+        Image.fromarray(overlay).save(args.out_dir / f'{index}_{name}')
+        overlays.append(overlay)
         if args.show:
-            cv2.imshow(sample.expression, picture[..., ::-1])
+            cv2.imshow(sample.expression, overlay[..., ::-1])
             cv2.waitKey()
             cv2.destroyAllWindows()
     sheet = args.out_dir / 'sheet.png'
-    make_sheet(pictures, SHEET_WIDTH).save(sheet)
+    make_sheet(overlays, SHEET_WIDTH).save(sheet)
     print(f'{number} of {len(dataset)} items: {sheet}')
 
 

@@ -41,7 +41,7 @@ COMMANDS = {
     ),
     'test': Command(
         'mmdit.cli.test',
-        'score a checkpoint, with a row and a picture per expression',
+        'score a checkpoint, with a row and an overlay per expression',
         'CONFIG CHECKPOINT --out results.json',
     ),
     'report': Command(
@@ -71,7 +71,7 @@ COMMANDS = {
     ),
     'check-data': Command(
         'mmdit.cli.check_data',
-        'check RefCOCO and its kin, or .jsonl files of your own',
+        'check RefCOCO and related data sets, or .jsonl files of your own',
         'data/own/train.jsonl data/own/val.jsonl',
     ),
     'browse-data': Command(
@@ -86,7 +86,7 @@ COMMANDS = {
     ),
     'refer2jsonl': Command(
         'mmdit.cli.refer2jsonl',
-        'turn a split of RefCOCO and its kin into JSON lines',
+        'turn a split of RefCOCO and related data sets into JSON lines',
         'data/refer data/own/train.jsonl',
     ),
 }

@@ -38,8 +38,8 @@ ORIGINS = {
     'https://github.com/facebookresearch/segment-anything.',
     'dit': 'In the format of the authors of Deep Instruction Tuning, '
     'https://github.com/wysnzzzz/DIT. **That repository states no license**: '
-    'ask its authors before you share or sell what comes of their files. Not '
-    'scored with this code.',
+    'contact its authors before you share or sell what is derived from their '
+    'files. Not scored with this code.',
 }
 ORIGINS['hf-sam'] = ORIGINS['sam']
 

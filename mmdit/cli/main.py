@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(other_project())
         return OK
     if name not in COMMANDS:
-        return _refuse(name)
+        return _reject(name)
     if not hasattr(mmdit, '__version__'):
         sys.stderr.write(other_project())
         return FAILED
@@ -85,7 +85,7 @@ def other_project() -> str:
     )
 
 
-def _refuse(name: str) -> int:
+def _reject(name: str) -> int:
     """Say which command may have been meant."""
     near = get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
     advice = f'did you mean {near[0]!r}?' if near else 'mmdit --help lists all'

@@ -47,7 +47,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         type=Path,
         metavar='DIR',
-        help='pictures of mmdit test --show-dir; with --compare also '
+        help='overlays of mmdit test --show-dir; with --compare also '
         'those of the other model, in another folder',
     )
     source.add_argument(
@@ -61,7 +61,7 @@ def parse_args() -> argparse.Namespace:
         '--max-pictures',
         type=int,
         default=150,
-        help='how many cases get a picture; each takes some 20 to 60 kB',
+        help='how many cases get an image; each takes some 20 to 60 kB',
     )
     parser.add_argument(
         '--draws', type=int, default=2000, help='bootstrap draws'
@@ -91,7 +91,7 @@ def parse_args() -> argparse.Namespace:
 def embed(
     args: argparse.Namespace, models: list[Results]
 ) -> tuple[dict[int, str], list[str]]:
-    """Return the pictures, and what their panels show."""
+    """Return the images, and what their panels show."""
     scores = models[0].iou
     if len(models) == 2:
         scores = scores - models[1].iou
@@ -100,9 +100,9 @@ def embed(
         return embed_images(models[0], rows, args.images), []
     if not args.overlays:
         return {}, []
-    panels = ['image', 'truth', 'prediction']
+    panels = ['image', 'ground truth', 'prediction']
     if len(args.overlays) == 2:
-        panels = ['image', 'truth', *(model.name for model in models)]
+        panels = ['image', 'ground truth', *(model.name for model in models)]
     return embed_overlays(models[0], rows, args.overlays), panels
 
 
@@ -125,7 +125,7 @@ def main() -> None:
     )
     write_text(args.out, page)
     print(
-        f'{args.out}: {len(models[0])} expressions, {len(pictures)} pictures, '
+        f'{args.out}: {len(models[0])} expressions, {len(pictures)} images, '
         f'{len(page.encode()) / 1e6:.1f} MB'
     )
 

@@ -138,8 +138,8 @@ def _read_numbers(text: str) -> list[float]:
         return []
 
 
-def _refuse_beside_onnx(args: argparse.Namespace) -> None:
-    """Refuse options that an exported model would not heed."""
+def _check_onnx_options(args: argparse.Namespace) -> None:
+    """Reject options that an exported model would not heed."""
     for name, given in (
         ('--model', args.model is not None),
         ('--weights', args.weights is not None),
@@ -157,7 +157,7 @@ def _refuse_beside_onnx(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace) -> Any:
-    """Load whichever model is asked for."""
+    """Load the model that the arguments name."""
     if args.onnx is not None:
         from mmdit.runtime.onnx import OnnxSegmenter
 
@@ -166,7 +166,7 @@ def _load(args: argparse.Namespace) -> Any:
 
 
 def _check_prompts(args: argparse.Namespace, images: list, model: Any) -> None:
-    """Reject points and boxes of which nothing can come; warn of others."""
+    """Reject prompts without effect; warn where they were not trained."""
     if len(images) > 1:
         raise ValueError(
             f'--point and --box are places in one image, but {args.image} has '
@@ -199,15 +199,15 @@ def run(args: argparse.Namespace) -> int:
     from mmdit.runtime.writing import ResultWriter
 
     if args.onnx is not None:
-        _refuse_beside_onnx(args)
+        _check_onnx_options(args)
     shows = dict(points=args.point, boxes=args.box)
     shows = {key: value for key, value in shows.items() if value}
-    asked = [e for e in (args.expression, *args.expr) if e is not None]
-    if shows and not asked:
-        asked = [None]
+    given = [e for e in (args.expression, *args.expr) if e is not None]
+    if shows and not given:
+        given = [None]
     images = list_sources(args.image)
-    shared, known = broadcast_expressions(asked, len(images)), set(images)
-    for hint in filter(None, map(hint_at_two, filter(None, asked))):
+    shared, known = broadcast_expressions(given, len(images)), set(images)
+    for hint in filter(None, map(hint_at_two, filter(None, given))):
         sys.stderr.write(f'{hint}; give --expr "..." "..." for several\n')
     model = _load(args)
     if shows:
@@ -222,7 +222,7 @@ def run(args: argparse.Namespace) -> int:
     with ResultWriter(args.out_dir, settings) as writer:
         _tell_replaced(writer.replaced, settings)
         for row in writer.rows():
-            if row['image'] in known and row['expression'] in asked:
+            if row['image'] in known and row['expression'] in given:
                 _show(row)
         left = [
             [e for e in entry if (image, e) not in writer.kept]

@@ -55,12 +55,12 @@ def parse_args() -> argparse.Namespace:
         'such as 1 0.875 0.75',
     )
     parser.add_argument(
-        '--show', action='store_true', help='show each picture in a window'
+        '--show', action='store_true', help='show each overlay in a window'
     )
     parser.add_argument(
         '--show-dir',
-        help='write one picture per expression (image, truth, prediction) '
-        'into this folder',
+        help='write one overlay per expression (image, ground truth, '
+        'prediction) into this folder',
     )
     parser.add_argument(
         '--wait-time',

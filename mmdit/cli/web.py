@@ -1,4 +1,4 @@
-"""``mmdit web``: ask a model on a web page.
+"""``mmdit web``: run a model on a web page.
 
 Nothing heavy is imported before the arguments have been read.
 """
@@ -34,17 +34,17 @@ Stop this page (Ctrl+C), and in the same folder run
 bash tools/quickstart.sh
 ```
 
-It draws pictures, trains a small model on them within minutes, without
+It draws images, trains a small model on them within minutes, without
 a GPU, and leaves it in `{QUICKSTART}`. Then `mmdit web` serves it.
 
-Whoever has a model of their own runs `mmdit web MODEL WEIGHTS`. Weights of SAM
+For a model of your own, run `mmdit web MODEL WEIGHTS`. Weights of SAM
 suffice for points and boxes: `mmdit web --weights sam_vit_b_01ec64.pth`.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command understands."""
-    parser.description = 'Ask a model on a web page.'
+    parser.description = 'Run a model on a web page.'
     add_model(parser)
     parser.add_argument(
         '--device',
@@ -62,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar='NAME',
-        help="answer to this name, too, such as a reverse proxy's; may be "
+        help="accept this host name, too, such as a reverse proxy's; may be "
         'repeated (default: the names of --host and of this machine)',
     )
     parser.add_argument(
@@ -120,7 +120,7 @@ def make_page(args: argparse.Namespace, folder: 'RunFolder') -> 'gr.Blocks':
     if named == (None, None) and not list_checkpoints(Path(QUICKSTART)):
         return explain(NO_MODEL)
     model = load_model(args, args.device)
-    # Each click asks again; with no text in the encoder, it need not run.
+    # Each click is a query; with no text in the encoder, that need not run.
     model.model.features.size = KEPT_IMAGES
     about = ', '.join(Path(n).name for n in named if isinstance(n, str))
     about = f'{about or QUICKSTART}: {model.description}'

@@ -11,14 +11,14 @@ from .refcoco import RefCOCODataset
 
 @DATASETS.register_module()
 class GRefCOCODataset(RefCOCODataset):
-    """Expressions, each with the mask of all that it names, maybe nothing.
+    """Expressions that refer to one object, several or none (no-target).
 
     Items are those of ``RefCOCODataset``, with two differences: ``ann_id`` is
-    a list, and ``no_target`` says whether the expression names nothing in the
-    image. ``segmentation`` lists the polygons and RLEs of all annotations;
-    their union is the mask. Crowds (``iscrowd``) are left out of it, as the
-    benchmark's own reader (ReLA) leaves them; an expression that names crowds
-    alone then counts as naming nothing.
+    a list, and ``no_target`` says whether the expression refers to no object
+    in the image. ``segmentation`` lists the polygons and RLEs of all
+    annotations; their union is the mask. Crowds (``iscrowd``) are left out of
+    it, as the benchmark's own reader (ReLA) leaves them; an expression that
+    refers to crowds alone then counts as no-target.
 
     Files (Liu et al., "GRES: Generalized Referring Expression Segmentation",
     CVPR 2023): ``<data_root>/grefcoco/grefs(unc).json`` or ``.p`` and

@@ -27,7 +27,7 @@ class BFloat16OptimWrapper(OptimWrapper):
 
     bfloat16 has the range of float32, so no loss scaling: MMEngine's
     ``AmpOptimWrapper`` scales whatever the dtype, which waits for the device
-    in every step, and refuses a CPU. Arguments: MMEngine's ``OptimWrapper``.
+    in every step, and rejects a CPU. Arguments: MMEngine's ``OptimWrapper``.
     """
 
     @contextmanager

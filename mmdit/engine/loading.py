@@ -110,7 +110,7 @@ def load_from_torchvision(filename: str, map_location: Any = 'cpu') -> dict:
 
 
 def load_from_elsewhere(filename: str, map_location: Any = 'cpu') -> dict:
-    """Refuse a scheme whose loader in MMEngine would unpickle anything."""
+    """Reject a scheme whose loader in MMEngine would unpickle anything."""
     raise ValueError(
         f'checkpoint {filename!r} is at a place that cannot be read safely; '
         'download it and give its path, or give an http(s) URL'

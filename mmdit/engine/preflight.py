@@ -69,7 +69,7 @@ class _Needs:
         self.fetched: list[str] = []
 
     def add_data(self, cfg: Any) -> None:
-        """Ask a data set, or all that are in a wrapper."""
+        """Check a data set, or all that are in a wrapper."""
         if isinstance(cfg, (list, tuple)):
             for one in cfg:
                 self.add_data(one)
@@ -160,7 +160,7 @@ def _is_offline() -> bool:
 
 
 def _is_on_hub(place: str) -> bool:
-    """Tell whether a text encoder will be asked of the hub."""
+    """Tell whether a text encoder will be fetched from the hub."""
     if Path(place).is_dir() or _is_offline():
         return False
     with suppress(ImportError, ValueError):

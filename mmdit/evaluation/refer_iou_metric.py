@@ -36,30 +36,30 @@ _SOURCE_KEYS = ('dataset', 'split')
 
 @METRICS.register_module()
 class ReferIoUMetric(BaseMetric):
-    """Score masks against the truth, one row per expression, in percent.
+    """Score masks against ground truth, one row per expression, in percent.
 
     With I and U the pixels of intersection and union at the size of the
     original image: mIoU is the mean of I / U, oIoU is sum(I) / sum(U), and
     P@X the share of expressions with I / U > X, strictly, as the method's
     authors count. Much code of the field counts I / U = X too (``>=``): then
     its P@0.5 of small masks, where ties are frequent, is a little higher. An
-    empty truth that is answered by an empty mask counts as IoU 1, gRefCOCO's
+    empty prediction of an empty ground truth counts as IoU 1, gRefCOCO's
     convention.
 
-    ``generalized`` adds the scores of gRefCOCO, where expressions may name
-    nothing (Liu et al., "GRES: Generalized Referring Expression
-    Segmentation", CVPR 2023). An expression names nothing if its true mask is
-    empty; the model says so by an empty mask. Then
+    ``generalized`` adds the scores of gRefCOCO, which has no-target
+    expressions (Liu et al., "GRES: Generalized Referring Expression
+    Segmentation", CVPR 2023). An expression is no-target if its ground truth
+    is empty; the model predicts that by an empty mask. Then
 
     - gIoU is mIoU by another name: the mean of I / U over all expressions,
-      where those that name nothing count 1 if the model says so, else 0;
-    - cIoU is oIoU: sum(I) / sum(U). An expression that names nothing adds
-      nothing if the model says so, else the predicted pixels to sum(U);
-    - N-acc is the share, among expressions that name nothing, of those where
-      the model says so: TP / (TP + FN);
-    - T-acc is the share, among expressions that name something, of those
-      where the model finds something, whatever it is: TN / (TN + FP);
-    - P@X is taken over the expressions that name something.
+      where no-target ones count 1 if the prediction is empty, else 0;
+    - cIoU is oIoU: sum(I) / sum(U). A no-target expression adds nothing if
+      the prediction is empty, else the predicted pixels to sum(U);
+    - N-acc is the share of no-target expressions with an empty prediction:
+      TP / (TP + FN);
+    - T-acc is the share of the other expressions with a prediction that is
+      not empty, whatever it is: TN / (TN + FP);
+    - P@X is taken over the other expressions.
 
     A share of no expressions at all is NaN. The benchmark's code
     (https://github.com/henghuiding/ReLA, gres_model/evaluation/
@@ -81,7 +81,7 @@ class ReferIoUMetric(BaseMetric):
         generalized: Add gIoU, cIoU, N-acc and T-acc, and ``no_target`` to the
             rows.
         min_pixels: A mask of fewer pixels counts as empty. GRES takes 50 for
-            models that cannot say otherwise that an expression names nothing.
+            models that have no other way to predict no-target.
         collect_device: How rows travel, ``'cpu'`` by files in a folder that
             all processes share, ``'gpu'`` by the collectives of the backend.
         prefix: As in MMEngine's ``BaseMetric``.
@@ -264,8 +264,8 @@ def _count_pixels(sample: dict) -> Tensor:
     """Count pixels.
 
     Returns:
-        (5,) int64: the intersection, the prediction, the truth, values that
-        are not 0 or 1, and probabilities that are not numbers.
+        (5,) int64: the intersection, the prediction, the ground truth, values
+        that are not 0 or 1, and probabilities that are not numbers.
     """
     prediction = sample['pred_sem_seg']['data']
     truth = sample['gt_sem_seg']['data'].to(prediction.device)

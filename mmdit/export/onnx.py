@@ -14,7 +14,7 @@ MAX_BYTES = 2**31 - 2**24
 
 
 def check_onnx(opset: int) -> None:
-    """Refuse what cannot be written before anything is traced."""
+    """Reject what cannot be written before anything is traced."""
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401

@@ -1,6 +1,6 @@
 """A model's config as JSON, which says what to build and cannot run code.
 
-MMEngine's configs are Python: reading a stranger's would run it. And a
+MMEngine's configs are Python: reading an untrusted one would run it. And a
 ``type`` that is in no registry is imported by its full name:
 ``subprocess.Popen`` would do. So a folder holds plain JSON, and what it names
 must be registered.
@@ -25,7 +25,7 @@ _KEYS = {'default_scope', 'model', 'test_dataloader'}
 
 
 def make_config(cfg: Any) -> dict:
-    """Return what asking a model takes, as values of JSON.
+    """Return what inference needs, as values of JSON.
 
     Args:
         cfg: A config with ``model`` and ``test_dataloader``, of which the
@@ -110,7 +110,7 @@ def _decode(value: Any) -> Any:
 
 
 def _check_content(content: Any, name: str) -> None:
-    """Refuse other keys than expected, and what is not registered."""
+    """Reject other keys than expected, and what is not registered."""
     if not isinstance(content, dict) or content.keys() != _KEYS:
         keys = sorted(content) if isinstance(content, dict) else content
         raise ValueError(
@@ -154,7 +154,7 @@ def _short(value: Any) -> str:
 
 
 def _check_types(value: Any, registry: Registry, name: str) -> None:
-    """Refuse a ``type`` that is not registered, anywhere below."""
+    """Reject a ``type`` that is not registered, anywhere below."""
     if isinstance(value, list):
         for entry in value:
             _check_types(entry, registry, name)

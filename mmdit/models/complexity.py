@@ -86,7 +86,7 @@ def build_fake(cfg: dict) -> Iterator[nn.Module]:
             vocab_file = Path(folder) / 'vocab.txt'
             vocab_file.write_text(SPECIAL_TOKENS, encoding='utf-8')
             _describe_bert(cfg['text_encoder'], str(vocab_file))
-        # Not the meta device: torch.autocast refuses it. Truncation, as of
+        # Not the meta device: torch.autocast rejects it. Truncation, as of
         # ModernBERT's first weights, looks at values.
         with (
             FakeTensorMode(),

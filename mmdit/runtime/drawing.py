@@ -1,4 +1,4 @@
-"""Draw image, expression, truth and prediction side by side."""
+"""Draw image, expression, ground truth and prediction side by side."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ def draw_comparison(
     prediction: np.ndarray | None = None,
     alpha: float = 0.5,
 ) -> np.ndarray:
-    """Draw one panel each for the image, the truth and the prediction.
+    """Draw one panel each for the image, the ground truth and the prediction.
 
     Args:
         image: (H, W, 3) uint8, RGB.
         expression: Written above the panels.
         truth: (H, W) bool, or None to leave its panel out.
         prediction: (H, W) bool, or None to leave its panel out.
-        alpha: Opacity of the prediction's color; the truth is an outline.
+        alpha: Opacity of the prediction's color; ground truth is an outline.
 
     Returns:
         (H', W', 3) uint8, RGB.
@@ -39,7 +39,7 @@ def draw_comparison(
     panels, captions = [_enlarge(image, scale)], ['image']
     if truth is not None:
         panels.append(_paint(image, truth, TRUTH_COLOR, 0, scale, CASING))
-        captions.append('truth')
+        captions.append('ground truth')
     if prediction is not None:
         panels.append(
             _paint(image, prediction, PREDICTION_COLOR, alpha, scale)
@@ -112,7 +112,7 @@ def tint(
 
 
 def picture_name(img_path: str, sent_id: object) -> str:
-    """Name a picture by its image and its sentence.
+    """Name an overlay by its image and its sentence.
 
     Several expressions of one image must not overwrite each other.
     """
@@ -122,10 +122,10 @@ def picture_name(img_path: str, sent_id: object) -> str:
 def panel_box(
     size: tuple[int, int], expression: str, panels: int = 3
 ) -> tuple[int, int, int, int]:
-    """Return where a picture of :func:`draw_comparison` has its panels.
+    """Return where an overlay of :func:`draw_comparison` has its panels.
 
     Args:
-        size: Width and height of the picture.
+        size: Width and height of the overlay.
         expression: Its expression.
         panels: Number of its panels.
 

@@ -155,7 +155,7 @@ def _local_path(url: str) -> str:
 
 
 def _check_size(name: str, size: Sequence[int], max_pixels: int) -> None:
-    """Refuse an image of (width, height) before it fills the memory."""
+    """Reject an image of (width, height) before it fills the memory."""
     width, height = size
     if not width * height:
         raise ValueError(f'{name} has no pixels: {width} x {height}')

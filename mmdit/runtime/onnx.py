@@ -85,7 +85,7 @@ class OnnxSegmenter(Segmenter):
         return digest.hexdigest()
 
     def _check(self, expression: str | None, prompts: Any) -> None:
-        """Refuse what the graphs have no input for."""
+        """Reject what the graphs have no input for."""
         if expression is None or prompts:
             raise ValueError(
                 'an exported model takes expressions only, got '

@@ -37,7 +37,7 @@ class Prompts:
         return ', '.join(parts)
 
     def check_within(self, size: tuple[int, int], name: str | int) -> None:
-        """Refuse points and boxes outside an image of (H0, W0) pixels."""
+        """Reject points and boxes outside an image of (H0, W0) pixels."""
         height, width = size
         given = np.zeros((0, 2))
         if self.points is not None:

@@ -1,1 +1,1 @@
-"""Pictures of what was asked, what is true and what was answered."""
+"""Overlays of expressions, ground truth and predictions."""

@@ -16,7 +16,7 @@ class ReferVisualizer(SegLocalVisualizer):
 
     Args:
         name: Name of the instance.
-        vis_backends: Where :meth:`add_datasample` stores pictures.
+        vis_backends: Where :meth:`add_datasample` stores overlays.
         save_dir: Folder of the backends.
         alpha: Opacity of a mask's color.
     """
@@ -74,19 +74,19 @@ class ReferVisualizer(SegLocalVisualizer):
         step: int = 0,
         **kwargs: object,
     ) -> None:
-        """Draw a data sample and show, write or store the picture.
+        """Draw a data sample and show, write or store the overlay.
 
         Args:
-            name: Name of the picture in the backends.
+            name: Name of the overlay in the backends.
             image: (H, W, 3) uint8, RGB.
-            data_sample: Holds expression, truth and prediction.
-            draw_gt: Whether to draw the truth.
+            data_sample: Holds expression, ground truth and prediction.
+            draw_gt: Whether to draw the ground truth.
             draw_pred: Whether to draw the prediction.
             show: Whether to open a window.
             wait_time: Seconds that the window stays; 0 waits for a key.
-            out_file: Where to write the picture; None stores it in the
+            out_file: Where to write the overlay; None stores it in the
                 backends.
-            step: Step of the run that the picture belongs to.
+            step: Step of the run that the overlay belongs to.
             kwargs: Ignored; MMSegmentation's own options of other tasks.
         """
         if data_sample is not None:

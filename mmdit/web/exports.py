@@ -54,7 +54,7 @@ def coco_json(session: Session, threshold: float) -> str:
 
 
 def _check_answered(session: Session) -> None:
-    """Refuse to write files about nothing."""
+    """Reject to write files about nothing."""
     if not session.answers:
         raise ValueError(
             'There are no masks yet: say or show what to look for first.'

@@ -30,7 +30,7 @@ STREAMS = r'(app_id|startup-events|queue/data|heartbeat/[\w-]{1,64}|file=.+)'
 READS = re.compile(f'{ASSETS}|{API}/{STREAMS}', re.ASCII | re.DOTALL)
 MAX_EVENT, MAX_SECONDS = 1 << 17, 30  # bytes of an event, and its time
 MAX_REQUESTS = 500  # at a time; an open page holds one or two
-# The browser itself refuses whatever would leave this host.
+# The browser itself rejects whatever would leave this host.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
     "object-src 'none'; base-uri 'self'; frame-ancestors 'self'"
@@ -120,7 +120,7 @@ class Gate:
         except Exception as error:
             sentence = report(error)
             if not has_begun:
-                answer = _refuse(sentence, 500)
+                answer = _reject(sentence, 500)
                 await answer(scope, receive, send_with_headers)
         finally:
             self._running -= 1
@@ -138,9 +138,9 @@ class Gate:
                 body = await asyncio.wait_for(_read(request), MAX_SECONDS)
                 receive = _replay(clean_event(body), receive)
             except ValueError as error:
-                answer = _refuse(str(error), 400)
+                answer = _reject(str(error), 400)
             except asyncio.TimeoutError:
-                answer = _refuse('The event took too long.', 408)
+                answer = _reject('The event took too long.', 408)
         if answer is not None:
             await answer(scope, receive, send)
             return
@@ -154,7 +154,7 @@ class Gate:
         headers, path = request.headers, request.scope['path']
         hosts = headers.getlist('host') + headers.getlist('x-forwarded-host')
         if not headers.get('host') or not all(map(self.hosts.know, hosts)):
-            return _refuse(
+            return _reject(
                 'The page does not answer to this host name; mmdit web '
                 '--allow-host NAME lets it.',
                 421,
@@ -166,21 +166,21 @@ class Gate:
         if not is_own or (
             path.startswith(API) and site not in ('none', 'same-origin')
         ):
-            return _refuse('This request comes from another site.', 403)
+            return _reject('This request comes from another site.', 403)
         if self._running > MAX_REQUESTS:
-            return _refuse('Too many visitors: try again later.', 503)
+            return _reject('Too many visitors: try again later.', 503)
         is_read = request.method in ('GET', 'HEAD') and READS.fullmatch(path)
         is_sent = request.method == 'POST' and path in (JOIN, UPLOAD)
         if not is_read and not is_sent:
-            return _refuse('There is nothing here.', 404)
+            return _reject('There is nothing here.', 404)
         if path.startswith(FILE):
             name = path.removeprefix(FILE)
             if self.uploads.folder.find(name) is None:
-                return _refuse('There is nothing here.', 404)
+                return _reject('There is nothing here.', 404)
         return None
 
 
-def _refuse(sentence: str, status: int) -> Response:
+def _reject(sentence: str, status: int) -> Response:
     """Answer what Gradio's client shows as an error."""
     return JSONResponse({'detail': sentence, 'error': sentence}, status)
 

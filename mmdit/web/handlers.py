@@ -36,7 +36,7 @@ _Method = TypeVar('_Method', bound=Callable[..., Any])
 
 
 def in_sentences(method: _Method) -> _Method:
-    """Show what a method refuses on the page, instead of a traceback."""
+    """Show what a method rejects on the page, instead of a traceback."""
 
     @wraps(method)
     def explained(*args: Any, **kwargs: Any) -> Any:

@@ -33,7 +33,7 @@ class SessionStore:
         return len(self._sessions)
 
     def check_room(self, num_bytes: int) -> None:
-        """Refuse a session that will not fit, before it is made."""
+        """Reject a session that will not fit, before it is made."""
         if num_bytes > self.max_bytes:
             raise ValueError(
                 f'This takes {num_bytes / 1e6:.0f} MB, and the page keeps at '

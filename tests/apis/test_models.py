@@ -43,7 +43,7 @@ def test_a_training_folder_brings_its_last_checkpoint(
         assert torch.equal(value, expected[key])
 
 
-def test_random_weights_are_refused(config, weights, picture):
+def test_random_weights_are_rejected(config, weights, picture):
     with pytest.raises(ValueError, match='no weights: this model would'):
         ReferringSegInferencer(config)
     config.load_from = weights
@@ -69,9 +69,9 @@ def test_code_in_a_checkpoint_is_never_run(config, tmp_path):
         def __reduce__(self):
             return open, (str(tmp_path / 'ran'), 'w')
 
-    path = tmp_path / 'stranger.pth'
+    path = tmp_path / 'untrusted.pth'
     torch.save(dict(state_dict=Stranger()), path)
-    with pytest.raises(ValueError, match='is refused'):
+    with pytest.raises(ValueError, match='is rejected'):
         ReferringSegInferencer(config, path, 'cpu')
     assert not (tmp_path / 'ran').exists()
 

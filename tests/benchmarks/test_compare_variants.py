@@ -96,7 +96,7 @@ def test_only_what_is_between_the_marks_changes(tool, tmp_path):
         tool.insert_table(page, 'new')
 
 
-def test_another_start_is_refused(tool):
+def test_another_start_is_rejected(tool):
     config = ROOT / f'configs/synthref/default_{DATA}'
     with pytest.raises(SystemExit, match=r'starts from .*iter_.*expected x'):
         tool.check_start([config], Path('x.pth'))

@@ -104,7 +104,7 @@ def test_a_training_step_is_measured(benchmark, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize('text', ['512', '0x512', '2x100', 'axb'])
-def test_inputs_of_no_use_are_refused(
+def test_inputs_of_no_use_are_rejected(
     benchmark, monkeypatch, tmp_path, capsys, text
 ):
     with pytest.raises(SystemExit):

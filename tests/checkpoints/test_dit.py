@@ -237,7 +237,7 @@ def test_an_unknown_key_fails_by_name(config, random_model, key):
         to_mmdit({**theirs, key: torch.zeros(1)})
 
 
-def test_another_variant_is_refused(config, random_model, tmp_path):
+def test_another_variant_is_rejected(config, random_model, tmp_path):
     theirs = to_authors(random_model(variant(config, 'L-DIT')).state_dict())
     torch.save(theirs, tmp_path / 'ldit.pth')
     with pytest.raises(ValueError, match='missing: .*text_injector.offsets'):

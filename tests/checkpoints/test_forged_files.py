@@ -18,7 +18,7 @@ CODE = "import os\nos.system('id > PWNED')\n"
 def test_no_config_leaves_the_reader(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Config.fromstring(CODE, '.py')
-    assert (tmp_path / 'PWNED').exists()  # so there is something to refuse
+    assert (tmp_path / 'PWNED').exists()  # so there is something to reject
     info = dict(cfg=CODE, config=CODE, epoch=2)
     meta = dict(config=CODE, cfg=CODE, seed=3, iter=4)
     checkpoint = dict(
@@ -78,7 +78,7 @@ FORGED = {
 
 @pytest.mark.parametrize('name', [*FORGED])
 @pytest.mark.parametrize('legacy', [False, True])
-def test_forged_values_are_refused(tmp_path, name, legacy):
+def test_forged_values_are_rejected(tmp_path, name, legacy):
     path = tmp_path / 'forged.pth'
     weights = dict(a=torch.ones(1))
     torch.save(
@@ -129,7 +129,7 @@ def rewrite(path, edit, compression=zipfile.ZIP_STORED):
     [(b'K\x04tq', b'J\0\0\0\1tq'), (b'K\x04\x85', b'J\0\0\0\x40\x85')],
     ids=['storage', 'tensor'],
 )
-def test_sizes_beyond_the_file_are_refused(tmp_path, old, new):
+def test_sizes_beyond_the_file_are_rejected(tmp_path, old, new):
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict=dict(a=torch.arange(4.0))), path)
 
@@ -143,7 +143,7 @@ def test_sizes_beyond_the_file_are_refused(tmp_path, old, new):
         read_checkpoint(str(path))
 
 
-def test_endless_data_is_refused(tmp_path):
+def test_endless_data_is_rejected(tmp_path):
     """Tuples of the same tuple twice: to hash them takes 2 ** 60 steps."""
     path = tmp_path / 'a.pth'
     torch.save(dict(state_dict=dict(a=torch.ones(1)), KEY=1), path)
@@ -153,7 +153,7 @@ def test_endless_data_is_refused(tmp_path):
         read_checkpoint(str(path))
 
 
-def test_compressed_parts_are_refused(tmp_path):
+def test_compressed_parts_are_rejected(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(a=torch.zeros(1000)), path)
     rewrite(path, lambda _, content: content, zipfile.ZIP_DEFLATED)
@@ -173,7 +173,7 @@ def test_every_changed_byte_of_a_tensor_is_noticed(tmp_path):
         read_checkpoint(str(path))
 
 
-def test_deep_data_is_refused(tmp_path):
+def test_deep_data_is_rejected(tmp_path):
     value = []
     for _ in range(200):
         value = [value]
@@ -182,7 +182,7 @@ def test_deep_data_is_refused(tmp_path):
         read_checkpoint(str(tmp_path / 'a'))
 
 
-def test_data_that_holds_itself_is_refused(tmp_path):
+def test_data_that_holds_itself_is_rejected(tmp_path):
     value = []
     value.append(value)
     torch.save(dict(state_dict=dict(a=torch.ones(1)), x=value), tmp_path / 'a')

@@ -192,7 +192,7 @@ def test_one_of_the_tied_names_is_enough(hf_sam, kept):
     assert torch.equal(renamed.state_dict[key], expected)
 
 
-def test_tied_values_that_differ_are_refused(hf_sam):
+def test_tied_values_that_differ_are_rejected(hf_sam):
     theirs = hf_sam.state_dict()
     theirs[AGAIN] = theirs[AGAIN] + 1
     with pytest.raises(ValueError, match='shared_embedding.*differ'):

@@ -1,4 +1,4 @@
-"""Pickles with plain data load; pickles with code are refused."""
+"""Pickles with plain data load; pickles with code are rejected."""
 
 import numpy as np
 import pytest
@@ -64,17 +64,19 @@ def test_history_written_with_the_other_numpy_loads(safe, tmp_path):
 
 
 @pytest.mark.parametrize('form', ['zip', 'legacy'])
-def test_a_pickle_with_code_is_refused_by_name(safe, tmp_path, form):
-    path = tmp_path / 'stranger.pth'
+def test_a_pickle_with_code_is_rejected_by_name(safe, tmp_path, form):
+    path = tmp_path / 'untrusted.pth'
     witness = write_evil(path)
     if form == 'legacy':
         evil = dict(state_dict={}, meta=Spy(witness))
         torch.save(evil, path, _use_new_zipfile_serialization=False)
-    with pytest.raises(ValueError, match=r'stranger\.pth is refused: .*open'):
+    with pytest.raises(
+        ValueError, match=r'untrusted\.pth is rejected: .*open'
+    ):
         load_checkpoint(nn.Linear(1, 1), str(path))
     assert not witness.exists()
     torch.load(path, weights_only=False)
-    assert witness.exists()  # so there was something to refuse
+    assert witness.exists()  # so there was something to reject
 
 
 class Caller:
@@ -95,7 +97,7 @@ def test_attributes_are_those_of_a_history_only(safe, tmp_path, owner, name):
     path = tmp_path / 'attribute.pth'
     weights = dict(a=torch.zeros(1))
     torch.save(dict(state_dict=weights, x=Caller(owner, name)), path)
-    with pytest.raises(ValueError, match='refused: .*getattr'):
+    with pytest.raises(ValueError, match='rejected: .*getattr'):
         load_checkpoint(nn.Linear(1, 1), str(path))
 
 
@@ -129,7 +131,7 @@ def test_another_kind_of_file_is_said_to_be_one(safe, tmp_path, name):
         (dict(state_dict=dict(a=3)), "int at 'a'"),
     ],
 )
-def test_files_without_a_state_dict_are_refused(
+def test_files_without_a_state_dict_are_rejected(
     safe, tmp_path, content, match
 ):
     torch.save(content, tmp_path / 'a.pth')

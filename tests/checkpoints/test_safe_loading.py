@@ -47,13 +47,13 @@ def test_foreign_keys_are_renamed_before_loading(
     assert "Meta's SAM" in said[0]
 
 
-def test_sam_alone_is_refused_by_a_model_with_text(config, sam, random_model):
+def test_sam_alone_is_rejected_by_a_model_with_text(config, sam, random_model):
     with pytest.raises(ValueError, match='SAMPretrained') as error:
         random_model(config).load_state_dict(sam.state_dict())
     assert 'missing: text_encoder.' in str(error.value)
 
 
-def test_unknown_keys_are_refused(textless, random_model):
+def test_unknown_keys_are_rejected(textless, random_model):
     with pytest.raises(ValueError, match=r'unknown: layer\.weight'):
         mmengine_load(random_model(textless), {'layer.weight': torch.zeros(1)})
 
@@ -221,7 +221,7 @@ def test_what_does_not_fit_a_run_is_one_sentence(safe, tmp_path, change):
         again.resume(str(path))
 
 
-def test_other_places_are_refused(safe, monkeypatch):
+def test_other_places_are_rejected(safe, monkeypatch):
     for location in ('s3://bucket/a.pth', 'openmmlab://resnet'):
         with pytest.raises(ValueError, match='download it'):
             load_checkpoint(Line(), location)

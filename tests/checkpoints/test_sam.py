@@ -149,7 +149,7 @@ def test_text_is_left_out_by_name_on_the_way_to_sam(ldit, random_model):
     make_sam().load_state_dict(back.state_dict)
 
 
-def test_a_checkpoint_of_another_size_is_refused(config, tmp_path):
+def test_a_checkpoint_of_another_size_is_rejected(config, tmp_path):
     path = tmp_path / 'other.pth'
     torch.save(make_sam(depth=4, width=24).state_dict(), path)
     with pytest.raises(ValueError) as error:
@@ -203,7 +203,7 @@ def test_a_missing_file_says_where_to_get_it(config):
         model.init_weights()
 
 
-def test_a_file_that_would_run_code_is_refused(config, tmp_path):
+def test_a_file_that_would_run_code_is_rejected(config, tmp_path):
     path = tmp_path / 'evil.pth'
     torch.save(dict(weights=BertConfig()), path)
     with pytest.raises(ValueError, match=r'evil\.pth.*BertConfig'):

@@ -262,7 +262,7 @@ def test_errors_are_one_line_and_an_exit_code(
         ['--hash', '--overwrite'],
     ],
 )
-def test_options_that_make_no_sense_are_refused(convert, src, tmp_path, args):
+def test_options_that_make_no_sense_are_rejected(convert, src, tmp_path, args):
     with pytest.raises(RuntimeError, match='2: usage'):
         convert(src, tmp_path / 'ours.pth', *args)
 

@@ -42,7 +42,7 @@ def test_a_comparison_names_both(folder, report):
     assert title[1] == 'New against Old · mmdit report'
 
 
-def test_rows_that_do_not_match_are_refused(folder, report):
+def test_rows_that_do_not_match_are_rejected(folder, report):
     rows = make_rows()
     rows[5]['ref_id'] = 0
     write_json(folder / 'else.json', rows)

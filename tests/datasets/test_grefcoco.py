@@ -146,7 +146,7 @@ def test_each_visit_draws_a_sentence(tiny_grefer):
         dict(ann_id=[100, -1], no_target=False),
     ],
 )
-def test_contradictions_are_refused(tiny_grefer, wrong):
+def test_contradictions_are_rejected(tiny_grefer, wrong):
     edit_refs(tiny_grefer, lambda refs: refs[0].update(wrong))
     message = r'grefs\(unc\)\.json: ref_id 20 has ann_id .* expected \[-1\]'
     with pytest.raises(ValueError, match=message):
@@ -194,7 +194,7 @@ def test_a_folder_may_have_any_name(tiny_grefer):
     assert len(read(tiny_grefer, dataset='parts')) == expected
 
 
-def test_shuffling_is_refused(tiny_grefer):
+def test_shuffling_is_rejected(tiny_grefer):
     with pytest.raises(ValueError, match='may overlap.*RefCOCODataset'):
         read(tiny_grefer, test_mode=True, shuffle_expressions=True)
 

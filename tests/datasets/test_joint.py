@@ -168,7 +168,7 @@ def test_wrong_arguments_say_what_is_right(tiny_joint, kwargs, message):
         read(tiny_joint, **kwargs)
 
 
-def test_arguments_of_a_single_data_set_are_refused(tiny_joint):
+def test_arguments_of_a_single_data_set_are_rejected(tiny_joint):
     with pytest.raises(TypeError, match='skip_sent_ids'):
         read(tiny_joint, skip_sent_ids=[1])
 

@@ -121,7 +121,7 @@ def test_data_prefix_moves_images_and_masks(tiny_jsonl):
     assert [load(i)['gt_seg_map'].sum() for i in dataset] == AREAS
 
 
-def test_an_unknown_prefix_is_refused(tiny_jsonl):
+def test_an_unknown_prefix_is_rejected(tiny_jsonl):
     with pytest.raises(ValueError, match='no seg_map_path; set img_path or'):
         read(tiny_jsonl, data_prefix=dict(seg_map_path='masks'))
 

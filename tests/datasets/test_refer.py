@@ -76,7 +76,7 @@ def test_python_2_pickles_are_read(tmp_path, written, expected):
         (b'\x80\x04\x8c\x08builtins\x8c\x0cdict.__str__\x93.', 'dict.__str__'),
     ],
 )
-def test_a_pickle_that_asks_for_more_is_refused(
+def test_a_pickle_that_asks_for_more_is_rejected(
     tmp_path, monkeypatch, written, asked
 ):
     monkeypatch.chdir(tmp_path)
@@ -106,7 +106,7 @@ def test_a_pickle_cut_anywhere_names_the_file(tiny_refer):
         (['text'], 'entry 0 lacks ref_id'),
     ],
 )
-def test_refs_of_another_format_are_refused(tmp_path, content, message):
+def test_refs_of_another_format_are_rejected(tmp_path, content, message):
     path = tmp_path / 'refs(unc).p'
     path.write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match=message):
@@ -167,7 +167,7 @@ def test_refs_without_image_are_counted(tiny_refer):
         load_split(tiny_refer / 'refcoco', 'unc', 'train')
 
 
-def test_annotation_of_another_image_is_refused(tiny_refer):
+def test_annotation_of_another_image_is_rejected(tiny_refer):
     edit_refs(tiny_refer, lambda refs: refs[0].update(image_id=2))
     message = 'annotation of another image in .* for 1 refs: ref_id 10'
     with pytest.raises(ValueError, match=message):
@@ -254,7 +254,7 @@ def test_a_folder_of_refs_names_the_class_that_reads_it(tiny_refer):
         load_split(tiny_refer / 'refcoco', 'unc', 'val', generalized=True)
 
 
-def test_refcoco_named_as_grefs_is_refused(tiny_refer):
+def test_refcoco_named_as_grefs_is_rejected(tiny_refer):
     folder = tiny_refer / 'refcoco'
     (folder / 'refs(unc).p').rename(folder / 'grefs(unc).p')
     message = (

@@ -1,4 +1,4 @@
-"""SynthRef: formats, truth of the expressions, determinism, refusals."""
+"""SynthRef: formats, truth of the expressions, determinism, rejections."""
 
 import dataclasses
 import io
@@ -210,7 +210,7 @@ def test_size_scales_the_scene_and_nothing_else(written, tmp_path):
         )
 
 
-# -- Refusals. ---------------------------------------------------------------
+# -- Rejections. -------------------------------------------------------------
 
 TINY = dict(train=1, val=1, size=32)
 
@@ -233,7 +233,7 @@ def test_bad_arguments_are_named(tmp_path, bad, message):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_fraction_is_refused(tmp_path):
+def test_a_fraction_is_rejected(tmp_path):
     with pytest.raises(TypeError, match='size is 64.5, expected an integer'):
         synthref.write_synthref(tmp_path / 'out', size=64.5)
 

@@ -47,17 +47,17 @@ def test_every_command_runs(tmp_path):
                 file.write(config)
         if number == 0:
             add_photographs(folder / 'data/own')
-    picture = 'data/drawn/images/train2014/COCO_train2014_000001000001.png'
+    image = 'data/drawn/images/train2014/COCO_train2014_000001000001.png'
     with command_line(folder, 'python') as printed:
-        exec(python.replace('photo.jpg', picture), {})
+        exec(python.replace('photo.jpg', image), {})
     assert 0 <= float(printed.getvalue().split()[-1]) <= 1
     work_dir = folder / 'work_dirs/own'
     rows = json.loads((work_dir / 'results.json').read_text())
-    assert len(list((work_dir / 'pictures').iterdir())) == len(rows) > 10
+    assert len(list((work_dir / 'overlays').iterdir())) == len(rows) > 10
     assert sum('photo' in row['img_path'] for row in rows) == 3
     assert 'data:image/webp' in (work_dir / 'report.html').read_text()
-    answers = json.loads((work_dir / 'answers/predictions.json').read_text())
-    assert [a['expression'] for a in answers] == [
+    written = work_dir / 'predictions/predictions.json'
+    assert [p['expression'] for p in json.loads(written.read_text())] == [
         'the circle',
         'thing on the left',
     ]

@@ -57,7 +57,7 @@ def test_a_named_dtype_goes_before_the_config(gpu):
         assert cfg.optim_wrapper.type == 'AmpOptimWrapper'
 
 
-def test_other_wrappers_and_dtypes_are_refused():
+def test_other_wrappers_and_dtypes_are_rejected():
     with pytest.raises(ValueError, match='type OptimWrapper .* got ApexOpt'):
         use_amp(config(type='ApexOptimWrapper'))
     with pytest.raises(ValueError, match="unknown dtype 'int8'.*bfloat16"):

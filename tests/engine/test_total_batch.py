@@ -33,7 +33,7 @@ def test_another_total_batch_than_the_recipes_is_said_with_the_cure():
     assert describe_batch(Config(dict(model={})), 1) is None
 
 
-def test_a_config_without_a_base_batch_is_refused():
+def test_a_config_without_a_base_batch_is_rejected():
     with pytest.raises(ValueError, match='base_batch_size'):
         scale_learning_rate(Config(dict(model={})))
 

@@ -19,9 +19,9 @@ def pixels(predicted, true, both, size=120):
 
 GENERALIZED = (
     # predicted, true, both
-    (0, 0, 0),  # names nothing, nothing found: right
-    (60, 0, 0),  # names nothing, 60 pixels found
-    (49, 0, 0),  # names nothing, 49 pixels found
+    (0, 0, 0),  # no-target, nothing found: right
+    (60, 0, 0),  # no-target, 60 pixels found
+    (49, 0, 0),  # no-target, 49 pixels found
     (80, 80, 60),  # IoU 60 / 100
     (40, 40, 40),  # perfect, but small
     (0, 20, 0),  # overlooked
@@ -140,7 +140,7 @@ def test_a_share_of_nothing_is_not_a_number():
     assert metrics['N-acc'] == metrics['gIoU'] == metrics['cIoU'] == 100
 
 
-def test_a_negative_limit_is_refused():
+def test_a_negative_limit_is_rejected():
     with pytest.raises(ValueError, match='min_pixels .*got -1'):
         ReferIoUMetric(min_pixels=-1)
 

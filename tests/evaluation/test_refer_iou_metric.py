@@ -126,7 +126,7 @@ def test_masks_of_another_size_name_the_pipeline(place):
 
 
 @pytest.mark.parametrize('value', [0.4, 255])
-def test_values_other_than_0_and_1_are_refused(value):
+def test_values_other_than_0_and_1_are_rejected(value):
     sample = make_sample(0, [[0, value]], [[0, 1]])
     with pytest.raises(ValueError, match='hold 1 values other than 0 and 1'):
         evaluate([sample])
@@ -198,7 +198,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ['rows.json']
 
 
-def test_another_file_type_is_refused():
+def test_another_file_type_is_rejected():
     with pytest.raises(ValueError, match=r'\.json or \.csv, got rows.pkl'):
         ReferIoUMetric(out_file='rows.pkl')
 

@@ -1,4 +1,4 @@
-"""What is refused, and what is written."""
+"""What is rejected, and what is written."""
 
 import pytest
 from exported_models import RESIZE, build_model, make_config
@@ -17,7 +17,7 @@ from mmdit.runtime.settings import load_settings
         (dict(type='Resize', scale_factor=0.5),),
     ],
 )
-def test_pipelines_that_no_runner_knows_are_refused(tiny_segmentor, steps):
+def test_pipelines_that_no_runner_knows_are_rejected(tiny_segmentor, steps):
     model = build_model(tiny_segmentor)
     with pytest.raises(ValueError, match='the test pipeline has'):
         make_settings(model, make_config(tiny_segmentor, *steps))

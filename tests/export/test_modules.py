@@ -89,7 +89,7 @@ def test_the_other_traceable_backend_will_do(tiny_segmentor):
     assert largest_difference(part, as_run(program)) < 1e-4
 
 
-def test_what_cannot_be_exported_is_refused(tiny_segmentor):
+def test_what_cannot_be_exported_is_rejected(tiny_segmentor):
     model = build_model(tiny_segmentor)
     with pytest.raises(ValueError, match=r'eval\(\)'):
         make_parts(model.train())

@@ -134,7 +134,7 @@ def test_the_command_runs_without_torch(
         (['--device=cuda'], '--device has no effect'),
     ],
 )
-def test_options_of_the_other_model_are_refused(
+def test_options_of_the_other_model_are_rejected(
     exported, picture, capsys, options, message
 ):
     from mmdit.cli.segment import main

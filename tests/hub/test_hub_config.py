@@ -75,7 +75,7 @@ def test_losses_of_other_projects_are_found(config):
         (dict(model=dict(init_cfg=dict(type='Pretrained'))), 'init_cfg'),
     ],
 )
-def test_anything_else_is_refused(config, tmp_path, change, message):
+def test_anything_else_is_rejected(config, tmp_path, change, message):
     write_config(make_config(config) | change, tmp_path)
     with pytest.raises(ValueError, match=message):
         read_config(tmp_path)

@@ -81,7 +81,7 @@ def test_missing_parts_are_named(config, model, tmp_path):
         from_pretrained(folder)
 
 
-def test_other_weights_are_refused(config, model, tmp_path):
+def test_other_weights_are_rejected(config, model, tmp_path):
     folder = save_pretrained(model, config, tmp_path / 'model')
     other = Config(json.loads((folder / 'config.json').read_text()))
     other.model.decode_head.mlp_dims = 48

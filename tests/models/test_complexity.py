@@ -158,7 +158,7 @@ def test_a_bert_directory_gives_its_sizes(tiny_segmentor, bert_dir):
     assert count_config(tiny_segmentor) == expected
 
 
-def test_an_unknown_bert_is_refused(tiny_segmentor):
+def test_an_unknown_bert_is_rejected(tiny_segmentor):
     tiny_segmentor['text_encoder'] = dict(
         type='mmdit.BertTextEncoder', pretrained='nobody/bert'
     )

@@ -69,7 +69,7 @@ def test_the_mask_keeps_its_size_in_testing():
     assert data['data_samples'][0].gt_sem_seg.shape == (50, 160)
 
 
-def test_a_mask_of_another_size_is_refused_in_training():
+def test_a_mask_of_another_size_is_rejected_in_training():
     data = batch((5, 16), mask_shapes=[(50, 160)])
     with pytest.raises(ValueError, match='a.jpg.*must come before Resize'):
         make()(data, training=True)

@@ -253,12 +253,12 @@ def test_what_is_read_is_no_view_of_what_was_given(rgb):
         (Image.new('F', (4, 4)), 'floating point'),
     ],
 )
-def test_what_cannot_be_pixels_is_refused(source, message):
+def test_what_cannot_be_pixels_is_rejected(source, message):
     with pytest.raises(ValueError, match=f'image 7.*{message}'):
         read_image(source, 'image 7')
 
 
-def test_something_else_is_refused_by_its_type():
+def test_something_else_is_rejected_by_its_type():
     with pytest.raises(TypeError, match='is a dict; expected a path'):
         read_image({})
 
@@ -279,7 +279,7 @@ def test_damaged_files_are_named(rgb, tmp_path):
         read_image(tmp_path)
 
 
-def test_a_large_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+def test_a_large_image_is_rejected_before_it_is_decoded(tmp_path, monkeypatch):
     path = write(tmp_path, encode(Image.new('1', (10_000, 10_000)), 'PNG'))
     monkeypatch.setattr(cv2, 'imdecode', None)
     message = '10000 x 10000 pixels, 100 megapixels; at most 64'

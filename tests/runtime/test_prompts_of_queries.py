@@ -51,7 +51,7 @@ def test_several_questions_have_an_entry_each():
         (1, dict(points=[['x' * 9999]]), '^.{1,300}$'),
     ],
 )
-def test_prompts_of_another_shape_are_refused(number, given, match):
+def test_prompts_of_another_shape_are_rejected(number, given, match):
     with pytest.raises(ValueError, match=match):
         broadcast_prompts(number, **given)
 
@@ -64,7 +64,7 @@ def test_prompts_of_another_shape_are_refused(number, given, match):
         dict(boxes=(1, 2, 20, 41)),
     ],
 )
-def test_what_lies_outside_the_image_is_refused(prompts):
+def test_what_lies_outside_the_image_is_rejected(prompts):
     (one,) = broadcast_prompts(1, **prompts)
     with pytest.raises(ValueError, match='outside image a.jpg, which is 30'):
         one.check_within((40, 30), 'a.jpg')

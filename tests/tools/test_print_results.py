@@ -66,9 +66,7 @@ def test_splits_have_lines_and_the_paper_is_beside_them(
         print_results('--paper', 'other', path)
 
 
-def test_a_good_a_middling_and_a_bad_overlay_are_named(
-    print_results, tmp_path
-):
+def test_a_good_a_medium_and_a_bad_overlay_are_named(print_results, tmp_path):
     path = write_rows(tmp_path / 'rows.json', [(i, 10) for i in range(10)])
     rows = json.loads(path.read_text())
     for i, row in enumerate(rows):
@@ -77,7 +75,7 @@ def test_a_good_a_middling_and_a_bad_overlay_are_named(
     lines = print_results(path, '--overlays', 'shown').splitlines()[-3:]
     assert [(line.split()[0], line.split()[3]) for line in lines] == [
         ('good', 'shown/9_sent9.png'),
-        ('middling', 'shown/5_sent5.png'),
+        ('medium', 'shown/5_sent5.png'),
         ('bad', 'shown/1_sent1.png'),
     ]
 

@@ -216,8 +216,8 @@ def test_two_processes_score_as_one(folder, monkeypatch):
     assert len(list((folder / 'pictures2').iterdir())) == len(alone)
 
 
-def test_a_checkpoint_of_another_model_is_refused(folder):
-    args = folder / 'first/iter_4.pth', '--work-dir', 'refused'
+def test_a_checkpoint_of_another_model_is_rejected(folder):
+    args = folder / 'first/iter_4.pth', '--work-dir', 'rejected'
     with pytest.raises(ValueError, match=r'missing: backbone\.blocks\.2'):
         call_tool('tools/test.py', folder, CONFIG, *args)
 

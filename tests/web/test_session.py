@@ -36,7 +36,7 @@ def test_expressions_that_are_no_text_are_rejected(text):
         read_expressions(text)
 
 
-def test_too_many_expressions_are_refused():
+def test_too_many_expressions_are_rejected():
     text = '\n'.join(str(i) for i in range(MAX_EXPRESSIONS + 1))
     with pytest.raises(ValueError, match='at most 10'):
         read_expressions(text)
@@ -49,7 +49,7 @@ def test_errors_call_a_file_as_its_owner_does(tmp_path):
         open_picture(str(path), 'my.png')
 
 
-def test_a_hundred_megapixels_are_refused_before_decoding(tmp_path):
+def test_a_hundred_megapixels_are_rejected_before_decoding(tmp_path):
     path = tmp_path / 'large.png'
     Image.new('1', (10_000, 10_000)).save(path)
     with pytest.raises(ValueError, match='10000 x 10000 pixels, 100 megapix'):

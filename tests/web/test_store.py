@@ -32,7 +32,7 @@ def test_a_session_replaces_its_earlier_self():
     assert store.get(key).name == 'b' and store.num_bytes == 30
 
 
-def test_what_never_fits_is_refused_and_nothing_lost():
+def test_what_never_fits_is_rejected_and_nothing_lost():
     store = SessionStore(max_bytes=300)
     key = store.put(make_session(90))
     with pytest.raises(ValueError, match='ask for fewer'):

@@ -60,7 +60,7 @@ def line(color: str, *points: tuple[int, int], arrow: bool = True) -> str:
 
 
 def draw() -> str:
-    """Return the picture as SVG."""
+    """Return the figure as SVG."""
     markers = ''.join(
         MARKER.format(name=name, color=color)
         for name, color in (('image', IMAGE_COLOR), ('text', TEXT_COLOR))
@@ -137,7 +137,7 @@ def draw() -> str:
 
 
 def main() -> None:
-    """Read the command line and write the picture."""
+    """Read the command line and write the figure."""
     parser = argparse.ArgumentParser(description='Draw the method as SVG')
     parser.add_argument('out', type=Path, help='where to write')
     parser.parse_args().out.write_text(draw(), encoding='utf-8')

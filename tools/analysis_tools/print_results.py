@@ -38,17 +38,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overlays',
         metavar='DIR',
-        help='also name a good, a middling and a bad picture of the first '
+        help='also name a good, a medium and a bad overlay of the first '
         'file, which mmdit test --show-dir wrote into this folder',
     )
     return parser.parse_args()
 
 
 def name_overlays(rows: list[dict], folder: str) -> str:
-    """Name pictures at the 90th, 50th and 10th percentile of IoU."""
+    """Name overlays at the 90th, 50th and 10th percentile of IoU."""
     rows = sorted(rows, key=lambda row: row['iou'])
     lines = []
-    for word, share in (('good', 0.9), ('middling', 0.5), ('bad', 0.1)):
+    for word, share in (('good', 0.9), ('medium', 0.5), ('bad', 0.1)):
         row = rows[int(share * len(rows))]
         path = Path(folder) / picture_name(row['img_path'], row['sent_id'])
         lines.append(

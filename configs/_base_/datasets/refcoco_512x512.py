@@ -1,4 +1,5 @@
-# RefCOCO, split by UNC, at 512 px (the paper's data path).
+# RefCOCO, split by UNC, at 512 px as in the paper; training at several scales
+# is the authors' release's.
 trained_on = 'RefCOCO: photographs of COCO'
 data_root = 'data/refer/'
 dataset = dict(
@@ -23,7 +24,7 @@ train_pipeline = [
 test_pipeline = [
     dict(type='LoadReferImage'),
     dict(type='Resize', scale=(512, 512), keep_ratio=True),
-    # After Resize: the truth keeps its original size for scoring.
+    # After Resize: the ground truth keeps its original size for scoring.
     dict(type='LoadReferMask'),
     dict(type='PackReferSegInputs'),
 ]

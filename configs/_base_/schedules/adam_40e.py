@@ -1,7 +1,7 @@
-# The paper's recipe (Sec. 4.2): Adam, total batch 64, 40 epochs, 3 of them
-# warm-up, learning rate x0.2 at epochs 30 and 35, gradients clipped at 0.15,
-# and the evaluated weights are an average with decay
-# min(0.9997, (1 + t) / (10 + t)).
+# The paper's recipe (Sec. 4.3): Adam, total batch 64, 40 epochs, 3 of them
+# warm-up, learning rate x0.2 at epochs 30 and 35. The authors' release, not
+# the paper, has the betas, gradients clipped at 0.15 and the evaluated
+# average (EMA) of the weights with decay min(0.9997, (1 + t) / (10 + t)).
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(

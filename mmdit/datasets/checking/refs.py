@@ -100,7 +100,7 @@ def link_findings(source: Source) -> Iterator[Finding]:
 
 
 def sentence_findings(refs: list[Entry]) -> Iterator[Finding]:
-    """Find sentences that cannot be asked or told apart."""
+    """Find sentences that are empty or cannot be told apart."""
     times: Counter = Counter()
     for ref in refs:
         name = f'ref_id {short(ref.ref_id)}'

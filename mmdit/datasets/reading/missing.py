@@ -30,7 +30,7 @@ def list_missing_folders(data_prefix: Mapping[str, str]) -> list[str]:
 
     Args:
         data_prefix: Their paths by key, as of a data set that is built;
-            places of MMEngine's other storages (``s3://...``) are not asked.
+            places of MMEngine's other storages (``s3://...``) are skipped.
     """
     return [
         f'{folder} does not exist; expected a folder there: put it there, or '

@@ -43,7 +43,7 @@ _DTYPE, _ENCODE = ('numpy', 'dtype'), ('_codecs', 'encode')
 
 
 class UnsafePickleError(pickle.UnpicklingError):
-    """A pickle asked for something other than plain data."""
+    """A pickle refers to something other than plain data."""
 
 
 def load_plain_pickle(path: str | Path) -> Any:
@@ -62,9 +62,9 @@ def load_plain_pickle(path: str | Path) -> Any:
             return unpickler(content, 'latin1').load()
     except UnsafePickleError as error:
         raise UnsafePickleError(
-            f'{path} asks for {error}, but a refs file holds plain lists, '
-            'dicts, strings and numbers; loading it could run code of a '
-            f'stranger. Download it again from its source: {_PREPARE}'
+            f'{path} refers to {error}, but a refs file holds plain lists, '
+            'dicts, strings and numbers; loading it could run untrusted code. '
+            f'Download it again from its source: {_PREPARE}'
         ) from None
     # Damaged bytes raise nearly anything: EOFError, KeyError, MemoryError...
     except Exception as error:
@@ -148,7 +148,7 @@ class _LockedUnpickler(pickle.Unpickler):
 
 
 class _Call:
-    """What a pickle asks to call, by its name: never the thing itself."""
+    """What a pickle wants to call, by its name: never the thing itself."""
 
     def __init__(self, module: str, name: str) -> None:
         self.target = module, name

@@ -1,13 +1,13 @@
 """Reading the annotation files of the RefCOCO family, safely.
 
 A data set is a folder with ``instances.json`` (COCO format: where things are)
-and ``refs(<split_by>).p`` (a pickled list: what people said about them). The
+and ``refs(<split_by>).p`` (a pickled list: their expressions). The
 pickle comes from the internet: ``pickles`` reads plain data only.
 
 gRefCOCO's list is ``grefs(<split_by>).json``, or ``.p``. There ``ann_id`` is
-a list, of which all annotations are meant, and ``[-1]`` where the expressions
-name nothing in the image (``no_target`` true); a single number is a list of
-one. Source: ``grefer.py`` and ``grefcoco.py`` of
+a list, of which all annotations are meant, and ``[-1]`` for no-target
+expressions; a single number is a list of one. Source: ``grefer.py`` and
+``grefcoco.py`` of
 https://github.com/henghuiding/ReLA/tree/a389648e8054/gres_model/data/datasets
 """
 
@@ -313,7 +313,7 @@ def _clean_sentences(
             if text is None or (isinstance(text, str) and not text.strip()):
                 raise ValueError(
                     f'the expression of {where} is empty ({text!r:.9}), so '
-                    'nothing can be asked; to leave it out, pass '
+                    'there is no query; to leave it out, pass '
                     f'skip_sent_ids=[{short(sent_id)}]'
                 )
             expression = read_expression(text, f'the expression of {where}')
@@ -332,7 +332,7 @@ def _check_links(
 ) -> None:
     """Raise where a ref points at something the instances file lacks."""
 
-    def refuse(wrong: Callable[[Entry], bool], what: str) -> None:
+    def reject(wrong: Callable[[Entry], bool], what: str) -> None:
         lost = [ref for ref in refs if wrong(ref)]
         if not lost:
             return
@@ -352,12 +352,12 @@ def _check_links(
         of = (annotations[i].get('image_id') for i in ref.ann_ids)
         return any(image_id != ref.image_id for image_id in of)
 
-    refuse(
+    reject(
         lambda ref: any(i not in annotations for i in ref.ann_ids),
         'no annotation',
     )
-    refuse(lambda ref: ref.image_id not in images, 'no image')
-    refuse(is_elsewhere, 'an annotation of another image')
+    reject(lambda ref: ref.image_id not in images, 'no image')
+    reject(is_elsewhere, 'an annotation of another image')
 
 
 def _some(values: Iterable, limit: int = 5) -> str:

@@ -21,7 +21,7 @@ class Row(NamedTuple):
         image: Path of the image, as in the file.
         expression: Stripped and in lower case.
         mask: Polygons, an RLE, the path of a PNG as in the file, or nothing.
-        no_target: Whether the expression names nothing in the image.
+        no_target: Whether the expression refers to no object in the image.
         name: The row's ``id``, if it has one.
         image_id: By default ``image``.
         size: (height, width) of the image that the mask was made for, if the
@@ -109,12 +109,12 @@ def parse_row(content: bytes) -> Row:
     )
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f'{name} is not JSON; expected a number')
 
 
 # One decoder for all rows: with options json.loads makes one for each.
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
 
 
 def _decode(content: bytes) -> dict:
@@ -192,7 +192,7 @@ def _check_no_mask(mask: Any) -> None:
     if mask is not None and mask != []:
         raise ValueError(
             f"'no_target' is true, yet 'mask' is {short(mask)}; remove one "
-            'of them: an expression that names nothing has no mask'
+            'of them: a no-target expression has no mask'
         )
 
 
@@ -202,8 +202,8 @@ def _check_mask(mask: Any) -> None:
         raise ValueError(
             f"'mask' is {'missing' if mask is None else short(mask)}, so the "
             'row serves neither training nor scoring; give polygons, an RLE '
-            'or the path of a PNG, or set "no_target": true if the expression '
-            'names nothing'
+            'or the path of a PNG, or set "no_target": true for a no-target '
+            'expression'
         )
     if isinstance(mask, str):
         return

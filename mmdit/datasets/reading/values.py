@@ -36,7 +36,7 @@ class _Short(reprlib.Repr):
 
     def repr_int(self, x: int, level: int) -> str:
         bits = x.bit_length()
-        # Python refuses to write out integers of over 4300 digits.
+        # Python rejects to write out integers of over 4300 digits.
         return repr(x) if bits < 200 else f'an integer of {bits} bits'
 
 

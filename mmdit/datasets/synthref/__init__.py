@@ -1,6 +1,6 @@
 """SynthRef: drawn scenes with referring expressions, in RefCOCO's formats.
 
-The data's way: ``scene`` draws lots, ``claims`` and ``language`` find
+Data flow: ``scene`` samples objects, ``claims`` and ``language`` find
 expressions that are true of one object only, ``drawing`` paints, ``records``
 and ``writer`` put it all on disk.
 """

@@ -16,7 +16,7 @@ from .scene import LEVELS, SHAPES, Scene, SceneObject, sample_scene
 SPLITS = ('train', 'val')
 IDS_PER_SPLIT = 1_000_000
 _IDS_PER_PARENT = 10  # annotations of an image, sentences of an annotation
-_MIN_REFS = 2  # per image: the image alone must not give the answer
+_MIN_REFS = 2  # per image: the image alone must not give the referent
 _CATEGORY_IDS = {shape: i for i, shape in enumerate(SHAPES, 1)}
 
 
@@ -28,7 +28,7 @@ def draw_example(
     Args:
         seed: The data set's seed.
         split: ``'train'`` or ``'val'``.
-        index: The picture's number within its split.
+        index: The image's number within its split.
         level: How hard to read, a key of ``LEVELS``.
 
     Returns:
@@ -76,7 +76,7 @@ def annotation_record(
         image: Record of its image.
 
     Returns:
-        The record; its extra key ``attributes`` holds the truth about it.
+        The record; its extra key ``attributes`` holds its attributes.
     """
     points = outline(obj) * image['width']
     (x0, y0), (x1, y1) = points.min(0), points.max(0)

@@ -1,4 +1,4 @@
-"""What is in a picture: objects, where they are, and the backdrop.
+"""A scene: objects, where they are, and the backdrop.
 
 All lengths are fractions of the image side, x to the right and y down, so
 that a scene is the same at every image size.
@@ -128,7 +128,7 @@ def sample_scene(rng: Random, level: Level) -> Scene:
     """
     count = rng.randint(*level.num_objects)
     objects = None
-    while objects is None:  # a crowd of large objects may find no room
+    while objects is None:  # a crowd of large objects may find no space
         drawn = _sample_attributes(count, rng, level.copy_prob)
         objects = _place(drawn, rng, level.radii)
     return Scene(objects, _sample_backdrop(rng))
@@ -144,7 +144,7 @@ def _sample_attributes(
     for _ in range(count):
         attributes = {key: rng.choice(values[key]) for key in values}
         if drawn and rng.random() < copy_prob:
-            # Alike but for one or two attributes, or a twin if they agree.
+            # Alike but for one or two attributes, or a copy if they agree.
             fresh = rng.sample(list(values), rng.choice((1, 1, 2)))
             model = rng.choice(drawn)
             attributes = {**model, **{key: attributes[key] for key in fresh}}
@@ -158,7 +158,7 @@ def _place(
     rng: Random,
     radii: dict[str, tuple[float, float]],
 ) -> tuple[SceneObject, ...] | None:
-    """Return the objects at free places, or None if there is no room."""
+    """Return the objects at free places, or None if there is no space."""
     placed: list[SceneObject] = []
     for attributes in drawn:
         # Rounded here, so that what gets recorded is exact.

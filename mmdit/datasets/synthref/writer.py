@@ -58,7 +58,7 @@ def write_synthref(
         seed: Seed of all randomness.
         level: How hard to read, a key of ``LEVELS``.
         overwrite: Replace a SynthRef data set of other arguments.
-        track: Wraps the list of pictures to make, to show progress.
+        track: Wraps the list of images to make, to show progress.
 
     Returns:
         What was written (the contents of ``synthref.json``), or None if the
@@ -126,9 +126,9 @@ def _is_there(out: Path, arguments: dict[str, Any], overwrite: bool) -> bool:
         return False
     foreign = sorted(names - _OWN_NAMES)
     if _INFO not in names or foreign:
-        strangers = ', '.join((foreign or sorted(names))[:3])
+        others = ', '.join((foreign or sorted(names))[:3])
         raise FileExistsError(
-            f'{out} holds other files ({strangers}), expected an empty '
+            f'{out} holds other files ({others}), expected an empty '
             f'folder or a SynthRef data set; choose a folder of its own'
         )
     found = json.loads((out / _INFO).read_text())

@@ -23,7 +23,7 @@ META_KEYS = (
     'sample_idx',
 )
 # Keys that some data sets give their items: where an item comes from among
-# several data sets, whether its expression names nothing, and whether its
+# several data sets, whether its expression is no-target, and whether its
 # image was turned or mirrored: predictions are mirrored back.
 OPTIONAL_KEYS = (
     'dataset',

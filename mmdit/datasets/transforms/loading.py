@@ -122,12 +122,12 @@ class LoadReferMask(BaseTransform):
     A segmentation is a list of COCO polygons, which all belong to the one
     mask, a COCO RLE, or the path of a PNG of the image's size, in which 0 is
     background and all else the referent. In a training pipeline the transform
-    stands before ``Resize``, in a test pipeline after it, so that the truth
-    keeps the size of the original image.
+    stands before ``Resize``, in a test pipeline after it, so that the ground
+    truth keeps the size of the original image.
 
     Parts that cannot be drawn are left out, with a warning. A mask without
     pixels is a damaged annotation and raises, but where ``no_target`` of the
-    item is true: its expression names nothing in the image.
+    item is true: its expression refers to no object in the image.
     """
 
     def transform(self, results: dict) -> dict:
@@ -157,7 +157,7 @@ class LoadReferMask(BaseTransform):
                 f'the mask of {name} has no pixels, so there is nothing to '
                 'find: correct its segmentation in the annotation file, leave '
                 'its expression out (skip_sent_ids of RefCOCODataset), or set '
-                'no_target if it names nothing on purpose'
+                'no_target if it is a no-target expression'
             )
         results['gt_seg_map'] = mask
         results.setdefault('seg_fields', []).append('gt_seg_map')

@@ -1,4 +1,4 @@
-"""Points and boxes as a person would give them, drawn from the truth."""
+"""Simulated points and boxes, sampled from the ground truth."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ class SamplePrompts(BaseTransform):
     """Draw one point or one box of the referent, SAM's first prompt.
 
     Some items may keep their expression only, or their prompt only, so that a
-    model learns to answer to either and to both.
+    model learns to use either and both.
 
     A point is a pixel of the mask, each as likely; a box is the mask's own,
     each coordinate moved by noise (Kirillov et al., Segment Anything, 2023,
@@ -84,7 +84,7 @@ class SamplePrompts(BaseTransform):
             points, labels = self._point(mask), (INSIDE, PADDING)
         else:
             points, labels = self._box(mask), (TOP_LEFT, BOTTOM_RIGHT)
-        # In testing the truth keeps its own size, unlike the image.
+        # In testing the ground truth keeps its own size, unlike the image.
         height, width = results['img'].shape[:2]
         scale = np.array([width, height]) / mask.shape[::-1]
         # Pixels are named by their index: their centers lie 0.5 further.
@@ -108,7 +108,7 @@ class SamplePrompts(BaseTransform):
             rows, columns = np.nonzero(mask)
             chosen = np.random.randint(len(rows))
             return np.array([[columns[chosen], rows[chosen]], [0, 0]])
-        # A frame of zeros: the border of the picture is an edge too.
+        # A frame of zeros: the border of the image is an edge too.
         depth = cv2.distanceTransform(
             np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
         )[1:-1, 1:-1]

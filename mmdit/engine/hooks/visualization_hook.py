@@ -1,4 +1,4 @@
-"""One picture per expression, while validating and testing."""
+"""One overlay per expression, while validating and testing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,19 +17,19 @@ from mmdit.runtime.drawing import picture_name
 
 @HOOKS.register_module()
 class ReferVisualizationHook(Hook):
-    """Draw image, expression, truth and prediction side by side.
+    """Draw image, expression, ground truth and prediction side by side.
 
     While validating, the first expression of every ``interval``-th batch goes
-    to the visualizer's backends. While testing, every expression gets a
-    picture: in ``show_dir`` where it is given, one file each and from every
+    to the visualizer's backends. While testing, every expression gets an
+    overlay: in ``show_dir`` where it is given, one file each and from every
     process, else in the backends.
 
     Args:
         draw: Whether to draw at all. ``mmdit test`` sets it.
-        interval: Validation batches between two pictures.
-        show: Whether to open a window per picture.
+        interval: Validation batches between two overlays.
+        show: Whether to open a window per overlay.
         wait_time: Seconds that a window stays.
-        show_dir: Folder of the pictures of a test.
+        show_dir: Folder of the overlays of a test.
         backend_args: How MMEngine reads images from other storage.
     """
 
@@ -77,10 +77,10 @@ class ReferVisualizationHook(Hook):
                 # Not through add_datasample, which only rank 0 carries out:
                 # every process holds expressions of its own.
                 visualizer = Visualizer.get_current_instance()
-                picture = visualizer.draw(self._read(sample), sample)
+                overlay = visualizer.draw(self._read(sample), sample)
                 name = picture_name(sample.img_path, sample.sent_id)
                 path = Path(self.show_dir) / name
-                mmcv.imwrite(mmcv.rgb2bgr(picture), str(path))
+                mmcv.imwrite(mmcv.rgb2bgr(overlay), str(path))
 
     def _add(self, runner: Runner, sample: SegDataSample, step: int) -> None:
         """Hand one expression to the visualizer."""

@@ -266,7 +266,7 @@ class SAMViT(BaseModule):
             x: (B, 3, h, w) images. Right and below they are padded by 0 to
                 multiples of the patch. A single one, (1, 3, h, w), may serve
                 B texts.
-            text: (B, L, D) text tokens. Needed by the injector, and refused
+            text: (B, L, D) text tokens. Needed by the injector, and rejected
                 without one.
             text_mask: (B, L) bool, False at tokens not to be attended; None
                 attends to all, padding included, as the authors do.
@@ -312,7 +312,7 @@ class SAMViT(BaseModule):
         return tuple(outs)
 
     def _check_text(self, text: Tensor | None) -> None:
-        """Refuse text without an injector, and an injector without text."""
+        """Reject text without an injector, and an injector without text."""
         if (text is None) != (self.text_injector is None):
             raise ValueError(
                 'text given to a SAMViT without text_injector; configure one '
@@ -371,7 +371,7 @@ def _resolve_arch(arch: str | dict) -> dict:
 
 
 def _check_injector(cfg: dict) -> None:
-    """Refuse an unknown injector, naming the known ones."""
+    """Reject an unknown injector, naming the known ones."""
     if isinstance(cfg['type'], type) or MODELS.get(cfg['type']) is not None:
         return
     with MODELS.switch_scope_and_registry(None) as current:

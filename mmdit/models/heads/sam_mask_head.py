@@ -52,7 +52,7 @@ class SAMMaskHead(BaseModule):
             training item then needs such a prompt (``SamplePrompts``), be it
             padding.
         train_masks: Whether SAM's embedding of a previous mask trains; a
-            segmentor with ``corrections`` gives one.
+            segmentor with ``refinement_clicks`` gives one.
         multimask_output: Predict SAM's three masks, for prompts that may mean
             several things, instead of the single one.
         threshold: A pixel belongs to the mask where its probability exceeds

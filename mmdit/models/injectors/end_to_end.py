@@ -12,7 +12,7 @@ from .base import ProjectionInjector, TokenInjector, make_projection
 
 @MODELS.register_module()
 class EndToEndProjection(ProjectionInjector):
-    """E-DIT: text enters the first block, then follows the image's way.
+    """E-DIT: text enters the first block and passes through all others.
 
     prompt_i = dropout(W_i prompt_{i-1}) with prompt_{-1} = text (paper,
     Sec. 3.2: the projection at the output of each layer lets frozen blocks

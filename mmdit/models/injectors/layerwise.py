@@ -12,7 +12,7 @@ from .base import ProjectionInjector, TokenInjector
 
 @MODELS.register_module()
 class LayerwiseProjection(ProjectionInjector):
-    """L-DIT: project the text anew for every block (paper, Sec. 3.2).
+    """L-DIT: project the text anew for every block (paper, Sec. 3.3).
 
     prompt_i = dropout(W_i text). Arguments: :class:`ProjectionInjector`.
     """

@@ -226,7 +226,7 @@ BACKENDS: dict[str, Callable[..., Tensor]] = dict(
 
 
 def check_backend(name: str) -> None:
-    """Refuse an unknown backend, naming the known ones."""
+    """Reject an unknown backend, naming the known ones."""
     if name not in ('auto', *BACKENDS):
         raise ValueError(
             f'unknown attention backend {name!r}; known: auto, '

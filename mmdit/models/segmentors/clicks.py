@@ -1,4 +1,4 @@
-"""Clicks as a person would correct a mask, for training.
+"""Simulated refinement clicks, for training.
 
 Shapes: B images, h x w padded input.
 """
@@ -9,11 +9,11 @@ from torch import Tensor
 from .prompts import PADDING
 
 
-def click_on_error(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw one pixel of each image where the mask is wrong, each as likely.
+def simulate_click(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Sample one pixel of each image uniformly from the error region.
 
     SAM's training does so (Kirillov et al., Segment Anything, 2023, App. A).
-    Where nothing is wrong, the pixel is one of the truth, and padding where
+    Without an error, the pixel is one of the ground truth, and padding where
     that is empty.
 
     Args:

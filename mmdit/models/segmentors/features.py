@@ -1,4 +1,4 @@
-"""Features of images that are asked about again, click after click."""
+"""Features of images that are queried again, click after click."""
 
 import hashlib
 from collections import OrderedDict

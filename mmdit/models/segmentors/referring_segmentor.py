@@ -13,9 +13,10 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from mmdit.checkpoints.strict import adapt_state_dict, check_state_dict
+from mmdit.deprecation import renamed
 from mmdit.registry import MODELS, build_part
 
-from .clicks import click_on_error
+from .clicks import simulate_click
 from .features import FeatureCache
 from .prompts import count_points, previous_masks, stack_points
 
@@ -32,8 +33,8 @@ class ReferringSegmentor(BaseSegmentor):
             backbone if text is to reach the head only.
         decode_head: Config of the head, such as :class:`SAMMaskHead`.
         data_preprocessor: Config of the data preprocessor.
-        corrections: How often each training item is corrected by a click
-            where its mask is wrong. The head decodes it again, with all
+        refinement_clicks: Number of simulated clicks on errors of each
+            training item's mask. After each, the head decodes again, with all
             points and its own logits, and each mask has its losses.
         threshold_first: Make masks as the authors' evaluation does: threshold
             at the size of the model's input, resize the 0/1 mask (bilinear)
@@ -47,13 +48,14 @@ class ReferringSegmentor(BaseSegmentor):
     # A checkpoint fills it completely or is an error.
     loads_strictly = True
 
+    @renamed(corrections='refinement_clicks')
     def __init__(
         self,
         text_encoder: dict | None,
         backbone: dict,
         decode_head: dict,
         data_preprocessor: dict | None = None,
-        corrections: int = 0,
+        refinement_clicks: int = 0,
         threshold_first: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
@@ -72,12 +74,12 @@ class ReferringSegmentor(BaseSegmentor):
         self.backbone = build_part(
             backbone, default_args=text_dims if has_injector else None
         )
-        self.corrections = corrections
+        self.refinement_clicks = refinement_clicks
         self.threshold_first = threshold_first
         #: Keeps none, unless ``size`` is set.
         self.features = FeatureCache()
-        if corrections:
-            _check_corrections(corrections, decode_head)
+        if refinement_clicks:
+            _check_clicks(refinement_clicks, decode_head)
             text_dims['train_masks'] = True
         self.decode_head = build_part(decode_head, default_args=text_dims)
         self.align_corners = self.decode_head.align_corners
@@ -167,9 +169,9 @@ class ReferringSegmentor(BaseSegmentor):
         points, labels, masks = self._prompts(inputs, data_samples)
         logits = self.decode_head(*encoded, points, labels, masks)
         losses = self.decode_head.loss(logits, truth)
-        for n in range(1, self.corrections + 1):
+        for n in range(1, self.refinement_clicks + 1):
             assert points is not None and labels is not None
-            point, label = click_on_error(
+            point, label = simulate_click(
                 self._binary(inputs, logits), truth > 0
             )
             points = torch.cat([points, point], dim=1)
@@ -292,22 +294,20 @@ class ReferringSegmentor(BaseSegmentor):
         return logits.flip(-1) if sample.get('flip') else logits
 
 
-def _check_corrections(corrections: int, decode_head: dict) -> None:
-    """Refuse a negative number, and clicks that the head cannot learn."""
-    if corrections < 0:
-        raise ValueError(
-            f'corrections must be 0 or more clicks, got {corrections}'
-        )
+def _check_clicks(clicks: int, decode_head: dict) -> None:
+    """Reject a negative number, and clicks that the head cannot learn."""
+    if clicks < 0:
+        raise ValueError(f'refinement_clicks must be 0 or more, got {clicks}')
     if not decode_head.get('train_points'):
         raise ValueError(
-            f'corrections={corrections} gives points to a head that does not '
+            f'refinement_clicks={clicks} gives points to a head that does not '
             'train with them: set train_points=True of decode_head, with '
             'SamplePrompts in the pipeline'
         )
 
 
 def _check_sides(inputs: Tensor, backbone: nn.Module) -> None:
-    """Refuse sides at which masks would not lie on the image.
+    """Reject sides at which masks would not lie on the image.
 
     An encoder pads to whole patches; nobody here takes that off again.
     """
@@ -322,7 +322,7 @@ def _check_sides(inputs: Tensor, backbone: nn.Module) -> None:
 
 
 def _check_prompts(samples: Sequence[SegDataSample]) -> None:
-    """Refuse data samples without points, box or previous mask."""
+    """Reject data samples without points, box or previous mask."""
     given = sum('prompts' in s or 'mask_input' in s for s in samples)
     if not samples or given < len(samples):
         raise ValueError(

@@ -176,7 +176,7 @@ class HFTextEncoder(BaseModule):
         )
 
     def _adapt(self, model: Any) -> Any:
-        """Put adapters into a model, where ``lora`` asks for them."""
+        """Put adapters into a model, where ``lora`` is set."""
         if self.lora is None:
             return model
         try:

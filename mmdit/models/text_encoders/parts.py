@@ -15,7 +15,7 @@ def read_parts(
     """Read family, config and tokenizer of a directory or hub name.
 
     Args:
-        owner: The class that asks, for messages.
+        owner: The class that calls, for messages.
         pretrained: Directory or hub name.
         default: Family of a config that does not say it.
 
@@ -100,7 +100,7 @@ def make_model(config: Any, owner: str) -> Any:
             f'{config.model_type!r}; expected one that reads text alone, '
             'such as bert, roberta, xlm-roberta, deberta-v2, modernbert, clip'
         )
-    # What a config.json asks for may be code of the hub, or be missing here.
+    # What a config.json names may be code of the hub, or be missing here.
     config._attn_implementation = 'sdpa' if kind._supports_sdpa else 'eager'
     return kind(config, **without_pooler(kind))
 

@@ -125,7 +125,7 @@ def group_by_size(truth: np.ndarray, area: np.ndarray) -> Grouping:
         truth: (N,) true pixels.
         area: (N,) pixels of the image.
     """
-    groups = [Group('names nothing', truth == 0)]
+    groups = [Group('no target', truth == 0)]
     above = 0
     for size in SIZES:
         # In integers: a share of exactly 5 % belongs below.

@@ -1,4 +1,4 @@
-"""The cases that a report shows, as pictures inside of the page."""
+"""The cases that a report shows, as images in the page."""
 
 import base64
 import io
@@ -48,19 +48,19 @@ def choose_cases(scores: np.ndarray, number: int, seed: int = 0) -> list[int]:
 def embed_overlays(
     results: Results, rows: Sequence[int], folders: Sequence[Path]
 ) -> dict[int, str]:
-    """Embed pictures that ``mmdit test --show-dir`` wrote.
+    """Embed overlays that ``mmdit test --show-dir`` wrote.
 
     Args:
-        results: Rows whose pictures the folders hold.
+        results: Rows whose overlays the folders hold.
         rows: Which of them to embed.
-        folders: Pictures of the model; then, perhaps, those of another, of
+        folders: Overlays of the model; then, perhaps, those of another, of
             which the panel of the prediction is added.
 
     Returns:
-        Data URI of each row: image, truth and predictions side by side.
+        Data URI of each row: image, ground truth and predictions side by side.
 
     Raises:
-        FileNotFoundError: Where a picture is missing.
+        FileNotFoundError: Where an image is missing.
     """
     uris = {}
     for row in rows:
@@ -70,10 +70,10 @@ def embed_overlays(
             _cut_panels(_open(folder / name, '--overlays'), item['expression'])
             for folder in folders
         ]
-        picture = strips[0]
+        image = strips[0]
         for strip in strips[1:]:
-            picture = _append_panel(picture, strip)
-        uris[row] = encode(picture)
+            image = _append_panel(image, strip)
+        uris[row] = encode(image)
     return uris
 
 
@@ -90,44 +90,44 @@ def embed_images(
     }
 
 
-def encode(picture: Image.Image, max_width: int = MAX_WIDTH) -> str:
-    """Return a picture as a data URI, WebP, no wider than ``max_width``."""
-    if picture.width > max_width:
-        height = max(1, round(picture.height * max_width / picture.width))
-        picture = picture.resize((max_width, height), Image.Resampling.LANCZOS)
+def encode(image: Image.Image, max_width: int = MAX_WIDTH) -> str:
+    """Return an image as a data URI, WebP, no wider than ``max_width``."""
+    if image.width > max_width:
+        height = max(1, round(image.height * max_width / image.width))
+        image = image.resize((max_width, height), Image.Resampling.LANCZOS)
     file = io.BytesIO()
-    picture.convert('RGB').save(file, 'WEBP', quality=82)
+    image.convert('RGB').save(file, 'WEBP', quality=82)
     content = base64.b64encode(file.getvalue()).decode()
     return f'data:image/webp;base64,{content}'
 
 
 def _open(path: Path, option: str) -> Image.Image:
-    """Open a picture, as its pixels are stored."""
+    """Open an image, as its pixels are stored."""
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture.convert('RGB')
+        with Image.open(path) as image:
+            image.load()
+            return image.convert('RGB')
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f'picture {path} does not exist; expected the pictures of these '
+            f'overlay {path} does not exist; expected the overlays of these '
             f'rows under the folder that {option} names'
         ) from error
     except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f'{path} is not a picture: {error}') from error
+        raise ValueError(f'{path} is not an image: {error}') from error
 
 
-def _cut_panels(picture: Image.Image, expression: str) -> Image.Image:
+def _cut_panels(image: Image.Image, expression: str) -> Image.Image:
     """Cut the words off, which the page writes itself."""
-    box = panel_box(picture.size, expression, _PANELS)
+    box = panel_box(image.size, expression, _PANELS)
     left, top, right, bottom = box
-    fits = (picture.width - GAP) % _PANELS == 0 and top < bottom
-    if not fits or picture.getpixel((left - 1, top - 1)) != PAPER:
+    fits = (image.width - GAP) % _PANELS == 0 and top < bottom
+    if not fits or image.getpixel((left - 1, top - 1)) != PAPER:
         raise ValueError(
-            f'a picture of {picture.width} x {picture.height} pixels is not '
+            f'an image of {image.width} x {image.height} pixels is not '
             'one that mmdit test --show-dir drew of “'
             f'{expression}”'
         )
-    return picture.crop((left, top, right, bottom))
+    return image.crop((left, top, right, bottom))
 
 
 def _append_panel(strip: Image.Image, other: Image.Image) -> Image.Image:

@@ -37,7 +37,7 @@ class Results:
         predicted: (N,) int64, predicted pixels.
         area: (N,) int64, pixels of the image.
         generalized: Whether the rows are gRefCOCO's, where an expression
-            may name nothing.
+            may be no-target.
     """
 
     name: str
@@ -60,13 +60,13 @@ class Results:
 
     @property
     def iou(self) -> np.ndarray:
-        """(N,) IoU, 1 where truth and prediction are both empty."""
+        """(N,) IoU, 1 where ground truth and prediction are both empty."""
         empty = self.union == 0
         return np.where(empty, 1.0, self.intersection / (self.union + empty))
 
     @property
     def no_target(self) -> np.ndarray:
-        """(N,) bool, whether an expression names nothing in its image."""
+        """(N,) bool, whether an expression has no target in its image."""
         if not self.generalized:
             return np.zeros(len(self), bool)
         assert self.truth is not None

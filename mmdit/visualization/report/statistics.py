@@ -81,7 +81,7 @@ def metric_ratios(
             results.intersection * exact.denominator
             > results.union * exact.numerator
         )
-        # An empty truth that is answered by an empty mask has IoU 1.
+        # An empty prediction of an empty ground truth has IoU 1.
         hits = above | ((results.union == 0) & (exact < 1))
         ratios[f'P@{threshold}'] = Ratio(
             hits & something, something, something

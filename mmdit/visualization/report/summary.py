@@ -56,14 +56,14 @@ def _say_misses(results: Results) -> str:
 
 
 def _say_nothing(results: Results) -> list[str]:
-    """Say how expressions that name nothing are answered, if there are any."""
+    """Say what is predicted for no-target expressions, if there are any."""
     nothing = results.no_target
     if not nothing.any():
         return []
     wrong = nothing & (results.union > 0)
     return [
-        f'Of those that name nothing, {_share(wrong, int(nothing.sum()))} '
-        f'{"is" if wrong.sum() == 1 else "are"} answered by a mask.'
+        f'Of the no-target expressions, {_share(wrong, int(nothing.sum()))} '
+        f'{"has" if wrong.sum() == 1 else "have"} a predicted mask.'
     ]
 
 

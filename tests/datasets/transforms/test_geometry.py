@@ -114,13 +114,13 @@ def test_half_of_the_items_flip():
 
 
 @pytest.mark.parametrize('direction', ['vertical', 'diagonal', ['horizontal']])
-def test_other_directions_are_refused(direction):
+def test_other_directions_are_rejected(direction):
     with pytest.raises(ValueError, match="set direction='horizontal'"):
         ReferFlip(direction=direction)
 
 
 @pytest.mark.parametrize('prob', [-0.1, 1.1])
-def test_a_wrong_probability_is_refused(prob):
+def test_a_wrong_probability_is_rejected(prob):
     with pytest.raises(ValueError, match=r'prob of ReferFlip .*\[0, 1\]'):
         ReferFlip(prob=prob)
 

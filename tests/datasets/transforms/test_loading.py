@@ -83,7 +83,7 @@ def test_missing_image_names_item_and_key(tmp_path):
 
 @pytest.mark.parametrize('suffix', ['.jpg', '.png'])
 @pytest.mark.parametrize('share', [0.0, 0.3, 0.95])
-def test_a_cut_file_is_refused(photo, tmp_path, suffix, share):
+def test_a_cut_file_is_rejected(photo, tmp_path, suffix, share):
     path = tmp_path / f'cut{suffix}'
     content = cv2.imencode(suffix, photo[1])[1].tobytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -92,7 +92,7 @@ def test_a_cut_file_is_refused(photo, tmp_path, suffix, share):
         LoadReferImage().transform(image_item(path, 30, 50))
 
 
-def test_another_file_is_refused(tmp_path):
+def test_another_file_is_rejected(tmp_path):
     path = tmp_path / 'page.jpg'
     path.write_text('<html>not found</html>')
     with pytest.raises(ValueError, match='not a complete image'):
@@ -106,7 +106,7 @@ def test_bytes_after_the_end_of_a_jpeg_do_not_matter(photo, tmp_path):
     LoadReferImage().transform(image_item(path, 30, 50))
 
 
-def test_a_resized_image_is_refused(photo):
+def test_a_resized_image_is_rejected(photo):
     message = f'{NAMED} is 30x50 .* annotation says 60x100; .* data_prefix'
     with pytest.raises(ValueError, match=message):
         LoadReferImage().transform(image_item(photo[0], 60, 100))
@@ -152,7 +152,7 @@ def cut_in_half(text):
 @pytest.mark.parametrize(
     'damage', [cut, cut_in_half, lambda _: '', lambda text: f'{text}a0']
 )
-def test_a_damaged_compressed_rle_is_refused(blob, damage):
+def test_a_damaged_compressed_rle_is_rejected(blob, damage):
     rle = coco_mask.encode(blob)
     rle['counts'] = damage(rle['counts'].decode())
     with pytest.raises(ValueError, match=f'{NAMED}.*RLE counts'):

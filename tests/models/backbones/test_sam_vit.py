@@ -320,7 +320,7 @@ def test_bad_arguments_are_named(kwargs, match):
         MODELS.build(dict(type='mmdit.SAMViT', **kwargs))
 
 
-def test_input_that_does_not_fit_is_refused():
+def test_input_that_does_not_fit_is_rejected():
     model = small('LayerwiseProjection')
     images = torch.zeros(1, 3, 32, 32, dtype=torch.float64)
     with pytest.raises(ValueError, match='needs text'):

@@ -83,7 +83,7 @@ def test_more_layers_keep_the_names_of_sams_two():
     assert {n.split('.')[3] for n in added} == {'2', '3', '4', '5'}
 
 
-def test_features_of_another_width_are_refused():
+def test_features_of_another_width_are_rejected():
     with pytest.raises(ValueError, match='out_channels'):
         build()((torch.zeros(1, 16, 4, 4),), torch.zeros(1, 2, 12))
 

@@ -1,13 +1,13 @@
 import torch
 
-from mmdit.models.segmentors.clicks import click_on_error
+from mmdit.models.segmentors.clicks import simulate_click
 
 
 def draw(predicted, truth, number=400):
     """Click often; return rows and columns (B, number) and the labels."""
     height, width = truth.shape[-2:]
     points, labels = zip(
-        *(click_on_error(predicted, truth) for _ in range(number)),
+        *(simulate_click(predicted, truth) for _ in range(number)),
         strict=True,
     )
     xy = torch.cat(points, 1) * torch.tensor([width, height]) - 0.5

@@ -192,7 +192,7 @@ def test_missing_expressions_are_named(tiny_segmentor):
         ),
     ],
 )
-def test_mmengine_refuses_a_checkpoint_of_another_size(
+def test_mmengine_rejects_a_checkpoint_of_another_size(
     tiny_segmentor, tmp_path, change, match
 ):
     model = MODELS.build(tiny_segmentor)
@@ -279,7 +279,7 @@ def test_missing_points_are_named(prompted):
         run(prompted, data, 'loss', training=True)
 
 
-def test_an_injector_without_text_is_refused(tiny_segmentor):
+def test_an_injector_without_text_is_rejected(tiny_segmentor):
     tiny_segmentor['text_encoder'] = None
     with pytest.raises(ValueError, match='text_injector needs'):
         MODELS.build(tiny_segmentor)
@@ -289,7 +289,7 @@ def test_an_injector_without_text_is_refused(tiny_segmentor):
 def together(tiny_segmentor):
     """A segmentor that trains with text, points, boxes and clicks."""
     tiny_segmentor['decode_head']['train_points'] = True
-    tiny_segmentor['corrections'] = 2
+    tiny_segmentor['refinement_clicks'] = 2
     torch.manual_seed(0)
     return MODELS.build(tiny_segmentor)
 
@@ -362,7 +362,7 @@ def test_items_of_a_batch_may_have_other_prompts_or_none(tiny_segmentor):
             )
 
 
-def test_a_previous_mask_of_another_size_is_refused(tiny_segmentor):
+def test_a_previous_mask_of_another_size_is_rejected(tiny_segmentor):
     model = MODELS.build(tiny_segmentor).eval()
     data = make_data(['red'])
     mask = torch.zeros(1, 32, 32)
@@ -372,14 +372,18 @@ def test_a_previous_mask_of_another_size_is_refused(tiny_segmentor):
 
 
 @pytest.mark.parametrize(
-    ('corrections', 'match'), [(-1, '0 or more'), (1, 'train_points=True')]
+    ('clicks', 'match'), [(-1, '0 or more'), (1, 'train_points=True')]
 )
-def test_clicks_need_a_head_that_learns_them(
-    tiny_segmentor, corrections, match
-):
-    tiny_segmentor['corrections'] = corrections
+def test_clicks_need_a_head_that_learns_them(tiny_segmentor, clicks, match):
+    tiny_segmentor['refinement_clicks'] = clicks
     with pytest.raises(ValueError, match=match):
         MODELS.build(tiny_segmentor)
+
+
+def test_the_former_key_still_counts_clicks(tiny_segmentor):
+    tiny_segmentor['corrections'] = 0
+    with pytest.warns(FutureWarning, match="called 'refinement_clicks' now"):
+        assert MODELS.build(tiny_segmentor).refinement_clicks == 0
 
 
 @pytest.mark.parametrize('injector', [None, 'mmdit.LayerwiseProjection'])

@@ -86,7 +86,7 @@ def test_the_runner_does_not_reinitialize_a_loaded_bert(
         assert torch.equal(value, expected[name])
 
 
-def test_weights_that_lack_a_layer_are_refused(bert_dir, tmp_path):
+def test_weights_that_lack_a_layer_are_rejected(bert_dir, tmp_path):
     from safetensors.torch import load_file, save_file
 
     copy = tmp_path / 'bert'
@@ -161,13 +161,13 @@ def test_a_missing_model_says_where_to_get_it(monkeypatch):
         build(pretrained='/nowhere/bert')
 
 
-def test_more_tokens_than_positions_are_refused(bert_dir):
+def test_more_tokens_than_positions_are_rejected(bert_dir):
     with pytest.raises(ValueError, match='max_position_embeddings'):
         build(pretrained=bert_dir, max_tokens=25)
 
 
 @pytest.mark.parametrize('expression', ['', '  \t'])
-def test_empty_expressions_are_refused(bert_dir, expression):
+def test_empty_expressions_are_rejected(bert_dir, expression):
     with pytest.raises(ValueError, match='empty'):
         loaded(bert_dir)(['red', expression])
 

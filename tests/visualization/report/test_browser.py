@@ -92,7 +92,7 @@ def test_the_worst_cases_come_first_and_pictures_before_others(open_page):
 
 def test_a_print_has_the_pictures(open_page):
     page = open_page('one.html')
-    page.get_by_label('with picture only').check()
+    page.get_by_label('with image only').check()
     assert b'/Subtype /Image' in page.pdf()
 
 
@@ -118,11 +118,11 @@ def test_group_range_pictures_and_order(open_page):
         'JSON.parse(document.getElementById("data").textContent).ious[0]'
     )
     assert found(page) == ious.count(0) >= 7
-    page.get_by_label('with picture only').check()
+    page.get_by_label('with image only').check()
     assert found(page) == 1
     page.get_by_label('highest IoU').fill('1')
     assert found(page) == 2
-    page.get_by_label('with picture only').uncheck()
+    page.get_by_label('with image only').uncheck()
     page.get_by_label('Order').select_option('best')
     scores = page.locator('.case .score b').all_inner_texts()
     assert scores == sorted(scores, reverse=True)

@@ -63,20 +63,20 @@ def test_numbers_of_a_small_page():
     filled = {low: int(n) for low, n in counts if n != '0'}
     assert filled == {'0.05': 1, '0.5': 1, '0.95': 2}
     assert len(counts) == 20
-    assert 'These rows do not hold the pixels of the truth' in text
+    assert 'These rows do not hold the pixels of the ground truth' in text
 
 
 def test_gaps_of_small_groups_are_marked(read):
     text = text_of(make_page(read(make_rows(20), 'L-DIT')))
     assert '* Fewer than 20 images' in text
-    assert 'nan' not in text.lower().replace('names nothing', '')
+    assert 'nan' not in text.lower().replace('no target', '')
 
 
 def test_expressions_that_name_nothing(read):
     text = text_of(make_page(read(make_rows(generalized=True), 'L-DIT')))
-    assert '40 expressions of 20 images, 8 of which name nothing' in text
-    assert 'N-acc' in text and 'T-acc' in text and 'names nothing' in text
-    assert '4 expressions (50.0 %) are answered by a mask' in text
+    assert '40 expressions of 20 images, 8 of them no-target' in text
+    assert 'N-acc' in text and 'T-acc' in text and 'no target' in text
+    assert '4 expressions (50.0 %) have a predicted mask' in text
 
 
 def test_two_models(read):
@@ -98,7 +98,7 @@ def test_two_models(read):
     assert f'−{gain:.1f}' in turned and 'new is ahead of old' in turned
 
 
-def test_models_of_other_items_are_refused(read):
+def test_models_of_other_items_are_rejected(read):
     others = make_rows()
     others[1]['expression'] = 'else'
     with pytest.raises(ValueError, match='expression of row 1'):

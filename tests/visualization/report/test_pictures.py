@@ -114,10 +114,10 @@ def test_a_missing_picture_is_named(results, tmp_path):
         embed_images(results, [0], tmp_path)
 
 
-def test_other_pictures_are_refused(results, tmp_path):
+def test_other_pictures_are_rejected(results, tmp_path):
     Image.new('RGB', (300, 100), 'teal').save(tmp_path / '0_sent30.png')
     with pytest.raises(ValueError, match='300 x 100 .*--show-dir'):
         embed_overlays(results, [0], [tmp_path])
     (tmp_path / '0_sent30.png').write_text('no picture')
-    with pytest.raises(ValueError, match='is not a picture'):
+    with pytest.raises(ValueError, match='is not an image'):
         embed_overlays(results, [0], [tmp_path])

@@ -36,7 +36,7 @@ def test_rows_without_areas_are_read(tmp_path):
     assert not results.no_target.any()
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_rejected(tmp_path):
     (tmp_path / 'a.json').write_text('[]')
     (tmp_path / 'b.json').write_text('{')
     with pytest.raises(ValueError, match='a.json holds no result rows'):
@@ -61,7 +61,7 @@ def test_a_missing_column_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('both, union', [(5, 4), (-1, 4), ('many', 4)])
-def test_impossible_counts_are_refused(tmp_path, both, union):
+def test_impossible_counts_are_rejected(tmp_path, both, union):
     rows = make_rows(4)
     rows[1].update(intersection=both, union=union)
     with pytest.raises(ValueError, match='row 1 .*0 <= intersection <= union'):
@@ -69,7 +69,7 @@ def test_impossible_counts_are_refused(tmp_path, both, union):
 
 
 @pytest.mark.parametrize('key', ['expression', 'sent_id', 'ref_id'])
-def test_rows_of_other_items_are_refused_by_name(tmp_path, key):
+def test_rows_of_other_items_are_rejected_by_name(tmp_path, key):
     rows, others = make_rows(6), make_rows(6)
     others[3][key] = 'else'
     one = read_results(write_json(tmp_path / 'a.json', rows), 'A')
@@ -79,7 +79,7 @@ def test_rows_of_other_items_are_refused_by_name(tmp_path, key):
         check_same_items(one, other)
 
 
-def test_other_numbers_of_rows_and_other_masks_are_refused(tmp_path):
+def test_other_numbers_of_rows_and_other_masks_are_rejected(tmp_path):
     one = read_results(write_json(tmp_path / 'a.json', make_rows(6)))
     short = read_results(write_json(tmp_path / 'b.json', make_rows(4)))
     with pytest.raises(ValueError, match='they have 6 and 4 rows'):

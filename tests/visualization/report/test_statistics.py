@@ -198,7 +198,7 @@ def test_the_seed_fixes_the_draws():
     assert one == again != other
 
 
-def test_values_out_of_range_are_refused():
+def test_values_out_of_range_are_rejected():
     with pytest.raises(ValueError, match='draws must be 1 or more, got 0'):
         Bootstrap(['a'], draws=0)
     with pytest.raises(ValueError, match='level .* got 95'):
