@@ -2,7 +2,7 @@
 
     python benchmarks/soak_web.py --minutes 120 --visitors 50 --out soak.csv
 
-Each visitor uploads an image, asks, corrects, moves the threshold, downloads,
+Each visitor uploads an image, queries, clicks, moves the threshold, downloads,
 leaves, and comes back as another. Once every ten seconds a row tells what the
 server holds: memory, open files, and its temporary files.
 """
@@ -84,15 +84,15 @@ def make_image(rng):
 
 
 def visit(address, rng):
-    """Do what a visitor does, once; raise where an answer is an error."""
+    """Do what a visitor does, once; raise where a response is an error."""
     visitor = Visitor(address)
     try:
         outputs = [visitor.open(make_image(rng), 'photo.jpg'), visitor.show()]
         for _ in range(rng.randrange(1, 4)):
             text = '\n'.join(rng.sample(WORDS, rng.randrange(1, 4)))
-            outputs += [visitor.ask(text), visitor.show()]
+            outputs += [visitor.query(text), visitor.show()]
         selected = text.split('\n')[0]
-        # The picture's click; a place on the canvas.
+        # The image's click; a place on the canvas.
         click = dict(index=[rng.randrange(700), rng.randrange(700)])
         outputs.append(visitor.click(selected, click))
         outputs.append(visitor.show(rng.uniform(0.1, 0.9), selected))

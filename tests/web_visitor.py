@@ -12,7 +12,7 @@ class Visitor:
 
     Args:
         address: Of the page.
-        timeout: For each answer, in seconds.
+        timeout: For each response, in seconds.
     """
 
     def __init__(self, address, timeout=60):
@@ -29,7 +29,7 @@ class Visitor:
         return [n for k, n in self.events if k == kind][place]
 
     def upload(self, path, name=None):
-        """Send a file; return what the answer says."""
+        """Send a file; return the response."""
         content = path if isinstance(path, bytes) else Path(path).read_bytes()
         name = name or getattr(path, 'name', 'image.png')
         return self.web.post(
@@ -37,7 +37,7 @@ class Visitor:
         )
 
     def join(self, event, data, **others):
-        """Queue an event; return the answer to that."""
+        """Queue an event; return the response."""
         body = dict(fn_index=event, data=data, session_hash=self.session)
         return self.web.post('/gradio_api/queue/join', json=body | others)
 
@@ -52,13 +52,13 @@ class Visitor:
                 message = json.loads(line[5:]) if line else {}
                 if message.get('msg') == 'process_completed':
                     return message['output']
-        raise RuntimeError('the answer never came')
+        raise RuntimeError('the response never came')
 
     def do(self, event, data, **others):
         """Queue an event and wait for its output."""
-        answer = self.join(event, data, **others)
-        if answer.status_code != 200:
-            return answer.json()
+        response = self.join(event, data, **others)
+        if response.status_code != 200:
+            return response.json()
         return self.result()
 
     def open(self, path, name=None):
@@ -67,7 +67,7 @@ class Visitor:
         file = dict(path=stored, orig_name=name or 'image.png')
         return self.do(self.find('upload'), [file, None])
 
-    def ask(self, text):
+    def query(self, text):
         """Press Find."""
         return self.do(self.find('submit'), [None, text])
 

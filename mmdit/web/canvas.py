@@ -1,6 +1,6 @@
 """A session as pixels: masks, and the points and boxes that made them.
 
-Shapes: a picture of H x W pixels, a canvas of H' x W'.
+Shapes: an image of H x W pixels, a canvas of H' x W'.
 """
 
 import cv2
@@ -32,7 +32,7 @@ INSIDE, OUTSIDE = (30, 132, 73), (176, 32, 46)
 
 
 def canvas_scale(size: tuple[int, int]) -> float:
-    """Return canvas pixels per pixel of a picture of (H, W)."""
+    """Return canvas pixels per pixel of an image of (H, W)."""
     side = max(size)
     return min(max(side, MIN_SIDE), MAX_SIDE) / side
 
@@ -40,13 +40,13 @@ def canvas_scale(size: tuple[int, int]) -> float:
 def draw(
     session: Session, threshold: float, selected: str | None = None
 ) -> np.ndarray:
-    """Draw the picture, its masks and what was shown for the selected one.
+    """Draw the image, its masks and what was shown for the selected one.
 
     Args:
         session: What to draw.
         threshold: A pixel belongs to a mask where its probability exceeds
             this.
-        selected: Name of the answer that stands out.
+        selected: Name of the prediction that stands out.
 
     Returns:
         (H', W', 3) uint8, RGB.
@@ -58,21 +58,21 @@ def draw(
     canvas = cv2.resize(session.pixels, (width, height), interpolation=way)[
         ..., ::-1
     ].copy()
-    for answer, color in zip(session.answers, PALETTE, strict=False):
-        assert answer.probabilities is not None
+    for prediction, color in zip(session.predictions, PALETTE, strict=False):
+        assert prediction.probabilities is not None
         # Nearest: the pixels that count are the pixels that show.
         mask = cv2.resize(
-            (answer.probabilities > threshold).astype(np.uint8),
+            (prediction.probabilities > threshold).astype(np.uint8),
             (width, height),
             interpolation=cv2.INTER_NEAREST,
         )
-        is_selected = answer.name == selected
+        is_selected = prediction.name == selected
         tint(canvas, mask, color, SELECTED if is_selected else OTHERS)
-    for answer in session.answers:
-        if answer.name == selected:
-            if answer.box is not None:
-                _draw_box(canvas, answer.box, scale)
-            for point in answer.points:
+    for prediction in session.predictions:
+        if prediction.name == selected:
+            if prediction.box is not None:
+                _draw_box(canvas, prediction.box, scale)
+            for point in prediction.points:
                 _draw_point(canvas, point, scale)
     return canvas
 

@@ -42,7 +42,7 @@
     field.dispatchEvent(new Event('input', { bubbles: true }));
   }
 
-  const isOn = event => event.target.closest?.('#picture img');
+  const isOn = event => event.target.closest?.('#canvas img');
   document.addEventListener('dragstart', event => {
     if (isOn(event)) event.preventDefault();
   });

@@ -18,7 +18,7 @@ def masks_zip(
 ) -> bytes:
     """Return a ZIP of what ``mmdit segment --out-dir`` writes.
 
-    A PNG of 0 and 255 at the size of the picture for each expression, an
+    A PNG of 0 and 255 at the size of the image for each expression, an
     overlay, and ``predictions.json``.
 
     Args:
@@ -27,14 +27,14 @@ def masks_zip(
             this.
         place: A folder for what is written on the way.
     """
-    _check_answered(session)
+    _check_predicted(session)
     content = BytesIO()
     with TemporaryDirectory(dir=place) as folder:
         writer = ResultWriter(folder)
-        for row, answer in zip(
-            predict(session, threshold), session.answers, strict=True
+        for row, prediction in zip(
+            predict(session, threshold), session.predictions, strict=True
         ):
-            writer.write(row, draw(session, threshold, answer.name))
+            writer.write(row, draw(session, threshold, prediction.name))
         writer.close()
         with ZipFile(content, 'w', ZIP_DEFLATED) as archive:
             for path in sorted(Path(folder).rglob('*.*')):
@@ -44,20 +44,20 @@ def masks_zip(
 
 def coco_json(session: Session, threshold: float) -> str:
     """Return the masks, as ``coco_dataset`` of the results has them."""
-    _check_answered(session)
-    # What was shown has a name here, and no expression.
-    rows = zip(predict(session, threshold), session.answers, strict=True)
+    _check_predicted(session)
+    # Points and boxes alone have a name here, and no expression.
+    rows = zip(predict(session, threshold), session.predictions, strict=True)
     content = coco_dataset(
-        [row | dict(expression=answer.name) for row, answer in rows]
+        [row | dict(expression=prediction.name) for row, prediction in rows]
     )
     return json.dumps(content, ensure_ascii=False)
 
 
-def _check_answered(session: Session) -> None:
+def _check_predicted(session: Session) -> None:
     """Reject to write files about nothing."""
-    if not session.answers:
+    if not session.predictions:
         raise ValueError(
-            'There are no masks yet: say or show what to look for first.'
+            'There are no masks yet: enter an expression, point or box first.'
         )
 
 

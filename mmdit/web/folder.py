@@ -38,7 +38,7 @@ class RunFolder:
         """Return the regular file within this folder of a name, if any.
 
         The name may come from anybody: what lies elsewhere is not looked at,
-        so that the answer says nothing about it.
+        so that the response says nothing about it.
         """
         try:
             lexical = Path(os.path.abspath(name))  # type: ignore[call-overload]

@@ -1,7 +1,7 @@
 """What a visitor may reach of Gradio's server: what the page needs.
 
 Gradio has ninety routes, for clients, proxies, monitoring and more; the page
-uses a dozen. It also answers to every host name, and so to whatever page in
+uses a dozen. It also serves every host name, and so whatever page in
 the visitor's browser has let its own name point here.
 """
 
@@ -44,7 +44,7 @@ HEADERS = {
 
 
 class Hosts:
-    """The names that the page answers to.
+    """The host names that the page serves.
 
     Args:
         host: The address to listen at.
@@ -80,7 +80,7 @@ class Gate:
 
     Args:
         app: Gradio's.
-        hosts: The names that the page answers to.
+        hosts: The host names that the page serves.
         uploads: What takes files.
     """
 
@@ -114,35 +114,35 @@ class Gate:
 
         self._running += 1
         try:
-            await self._answer(scope, receive, send_with_headers)
+            await self._respond(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass
         except Exception as error:
             sentence = report(error)
             if not has_begun:
-                answer = _reject(sentence, 500)
-                await answer(scope, receive, send_with_headers)
+                response = _reject(sentence, 500)
+                await response(scope, receive, send_with_headers)
         finally:
             self._running -= 1
 
-    async def _answer(
+    async def _respond(
         self, scope: Scope, receive: Receive, send: Send
     ) -> None:
         request = Request(scope, receive)
-        answer = self._check(request)
+        response = self._check(request)
         path = scope['path']
-        if answer is None and path == UPLOAD:
-            answer = await self.uploads.take(request)
-        elif answer is None and path == JOIN:
+        if response is None and path == UPLOAD:
+            response = await self.uploads.take(request)
+        elif response is None and path == JOIN:
             try:
                 body = await asyncio.wait_for(_read(request), MAX_SECONDS)
                 receive = _replay(clean_event(body), receive)
             except ValueError as error:
-                answer = _reject(str(error), 400)
+                response = _reject(str(error), 400)
             except asyncio.TimeoutError:
-                answer = _reject('The event took too long.', 408)
-        if answer is not None:
-            await answer(scope, receive, send)
+                response = _reject('The event took too long.', 408)
+        if response is not None:
+            await response(scope, receive, send)
             return
         if path in ('/', '/config'):
             # Gradio would look for a saved state ("deep link").
@@ -155,7 +155,7 @@ class Gate:
         hosts = headers.getlist('host') + headers.getlist('x-forwarded-host')
         if not headers.get('host') or not all(map(self.hosts.know, hosts)):
             return _reject(
-                'The page does not answer to this host name; mmdit web '
+                'The page does not serve this host name; mmdit web '
                 '--allow-host NAME lets it.',
                 421,
             )

@@ -65,10 +65,10 @@ class Handlers:
     """Between the page and the sessions.
 
     Args:
-        model: Who answers.
+        model: What predicts.
         store: Where sessions are kept.
         folder: Where uploads are, and where downloads go.
-        examples: Pictures to begin with.
+        examples: Images to begin with.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Handlers:
             raise ValueError('No file arrived: drop it again.')
         name = re.split(r'[/\\]', said.get('orig_name', ''))[-1] or 'image'
         try:
-            session = sessions.open_picture(
+            session = sessions.open_image(
                 str(path), name[-MAX_NAME:], self.model.max_pixels
             )
         finally:
@@ -117,16 +117,16 @@ class Handlers:
         return key, '\n'.join(example.expressions)
 
     def close(self, key: str | None) -> None:
-        """Forget the picture."""
+        """Forget the image."""
         self.store.drop(key)
 
     @in_sentences
-    def ask(self, key: str | None, text: str) -> None:
-        """Answer expressions."""
+    def query(self, key: str | None, text: str) -> None:
+        """Predict for expressions."""
         session = self.store.get(key)
         number = len(sessions.read_expressions(text))
         self.store.check_room(sessions.bytes_needed(session, number))
-        self.store.put(sessions.ask(session, text, self.model), key)
+        self.store.put(sessions.query(session, text, self.model), key)
 
     @in_sentences
     def click(
@@ -165,7 +165,7 @@ class Handlers:
         height, width = session.pixels.shape[:2]
         scale = canvas_scale((height, width))
         left, top, right, bottom = (n / scale for n in _read_box(text))
-        # The last pixel of the canvas may end beyond the picture.
+        # The last pixel of the canvas may end beyond the image.
         box = left, top, min(right, width), min(bottom, height)
         self._change(key, sessions.set_box, selected, box)
 
@@ -204,7 +204,7 @@ class Handlers:
     ) -> None:
         """Put what comes of a session in its place."""
         session = self.store.get(key)
-        needed = sessions.bytes_needed(session, len(session.answers) + 1)
+        needed = sessions.bytes_needed(session, len(session.predictions) + 1)
         self.store.check_room(needed)
         self.store.put(change(session, *given, self.model), key)
 
@@ -218,30 +218,30 @@ class Handlers:
         if key is None:
             return None, nothing, *hidden
         session = self.store.get(key)
-        answers = session.answers
-        if not answers:
+        predictions = session.predictions
+        if not predictions:
             return _in_place(draw(session, threshold)), nothing, *hidden
-        if selected not in {answer.name for answer in answers}:
-            # What was shown is the newest, what was said begins on top.
-            newest = answers[-1].expression is None
-            selected = answers[-1 if newest else 0].name
+        if selected not in {prediction.name for prediction in predictions}:
+            # Points and boxes: the newest; expressions: the first.
+            newest = predictions[-1].expression is None
+            selected = predictions[-1 if newest else 0].name
         rows = sessions.predict(session, threshold)
         legend = gr.Radio(
             choices=[
-                (_label(row, answer), answer.name)
-                for row, answer in zip(rows, answers, strict=True)
+                (_label(row, prediction), prediction.name)
+                for row, prediction in zip(rows, predictions, strict=True)
             ],
             value=selected,
         )
         canvas = _in_place(draw(session, threshold, selected))
-        answer = answers[session.find(selected)]
+        prediction = predictions[session.find(selected)]
         candidates = gr.Radio(
             choices=[
                 (f'{i + 1}: {score:.2f}', i)
-                for i, score in enumerate(answer.scores)
+                for i, score in enumerate(prediction.scores)
             ],
-            value=answer.chosen,
-            visible=len(answer.scores) > 1,
+            value=prediction.chosen,
+            visible=len(prediction.scores) > 1,
         )
         return canvas, legend, candidates, gr.Column(visible=True)
 
@@ -259,18 +259,18 @@ class Handlers:
         return _write(content.encode(), self.folder.new() / 'masks_coco.json')
 
 
-def _label(row: dict, answer: sessions.Answer) -> str:
+def _label(row: dict, prediction: sessions.Prediction) -> str:
     """Return a line of the legend."""
     found = 'nothing found' if row['box'] is None else f'{row["score"]:.2f}'
-    number = len(answer.points)
-    inside = sum(label for *_, label in answer.points)
+    number = len(prediction.points)
+    inside = sum(label for *_, label in prediction.points)
     marks = [f'{inside}+'] * bool(inside)
     marks += [f'{number - inside}−'] * (number > inside)
-    marks += ['box'] * (answer.box is not None)
+    marks += ['box'] * (prediction.box is not None)
     notes = [tell_unread(row)]
-    if answer.expression and hint_at_two(answer.expression):
+    if prediction.expression and hint_at_two(prediction.expression):
         notes.append('read as one expression: give each its own line')
-    return ' · '.join(filter(None, [answer.name, found, *notes, *marks]))
+    return ' · '.join(filter(None, [prediction.name, found, *notes, *marks]))
 
 
 def _read_box(text: object) -> list[float]:

@@ -7,21 +7,21 @@ import gradio as gr
 
 from .scenes import Example
 
-TITLE = '# mmdit\nSay what you mean, and see where it is.'
-TITLE_SHOWN = '# mmdit\nShow what you mean, and see where it ends.'
+TITLE = '# mmdit\nSegment objects in an image by text.'
+TITLE_SHOWN = '# mmdit\nSegment objects in an image by points and boxes.'
 HINT = (
-    'Click on what you mean, or drag a box around it. Further clicks and '
-    'boxes correct the object that is selected below.'
+    'Click on an object, or drag a box around it. Further clicks and boxes '
+    'refine the object that is selected below.'
 )
 UNTRAINED = (
     'This model was not trained with points: they change its masks, but may '
-    'not correct them.'
+    'not improve them.'
 )
 
 
 @dataclass
 class Points:
-    """What begins or corrects the selected answer."""
+    """What begins or refines the selected prediction."""
 
     label: gr.Radio
     undo: gr.Button
@@ -50,12 +50,12 @@ class Download:
 class Parts:
     """What a visitor sees and uses, in the order of the keyboard."""
 
-    picture: gr.Image
+    canvas: gr.Image
     gallery: gr.Gallery
     #: None, like the next, where the model reads none.
     text: gr.Textbox | None
     find: gr.Button | None
-    #: Holds all that follows; hidden as long as there are no answers.
+    #: Holds all that follows; hidden as long as there are no predictions.
     results: gr.Column
     legend: gr.Radio
     #: Which of the head's masks it is.
@@ -83,7 +83,7 @@ def lay_out(
     """Put everything onto the page that is being made.
 
     Args:
-        examples: Pictures to begin with.
+        examples: Images to begin with.
         threshold: The model's own.
         about: Which model it is.
         can: What the model takes.
@@ -91,7 +91,7 @@ def lay_out(
     gr.Markdown(TITLE if can.reads_text else TITLE_SHOWN, elem_id='title')
     with gr.Row(elem_id='main'):
         with gr.Column(scale=7, min_width=300):
-            picture = _add_picture()
+            canvas = _add_canvas()
             gr.Markdown('Or begin with a drawn scene:', elem_id='or')
             gallery = _add_gallery(examples)
         with gr.Column(scale=4, min_width=300):
@@ -101,7 +101,7 @@ def lay_out(
                 find = gr.Button('Find', variant='primary', elem_id='find')
             if can.begins_by_prompts:
                 gr.Markdown(HINT, elem_id='hint')
-            # Without words, a click's label comes before the first answer.
+            # Without words, a click's label comes before the first prediction.
             points = None if can.reads_text else _add_points(can)
             with gr.Column(visible=False, elem_id='results') as results:
                 legend, candidates, slider = _add_legend(threshold)
@@ -113,7 +113,7 @@ def lay_out(
                     coco = _add_download('coco', 'Masks as COCO')
     gr.Markdown(f'Model: {escape(about)}', elem_id='about')
     return Parts(
-        picture,
+        canvas,
         gallery,
         text,
         find,
@@ -133,17 +133,17 @@ def lay_out_explanation(sentences: str) -> None:
     gr.Markdown(sentences, elem_id='explanation')
 
 
-def _add_picture() -> gr.Image:
+def _add_canvas() -> gr.Image:
     return gr.Image(
-        label='Picture',
+        label='Image',
         show_label=False,
         format='jpeg',
         sources=['upload'],
         buttons=['fullscreen'],
         height=520,
-        elem_id='picture',
-        alt_text='The picture and its masks',
-        placeholder='Drop a picture here, or press to choose one',
+        elem_id='canvas',
+        alt_text='The image and its masks',
+        placeholder='Drop an image here, or press to choose one',
     )
 
 
@@ -164,7 +164,7 @@ def _add_gallery(examples: list[Example]) -> gr.Gallery:
 
 def _add_text() -> gr.Textbox:
     return gr.Textbox(
-        label='What to look for, one per line',
+        label='Expressions, one per line',
         placeholder='the red star\nthe square on the left',
         lines=3,
         max_lines=10,
@@ -174,11 +174,14 @@ def _add_text() -> gr.Textbox:
 
 def _add_legend(threshold: float) -> tuple[gr.Radio, gr.Radio, gr.Slider]:
     legend = gr.Radio(
-        [], label='Found, with scores', interactive=True, elem_id='legend'
+        [],
+        label='Predictions, with scores',
+        interactive=True,
+        elem_id='legend',
     )
     candidates = gr.Radio(
         [],
-        label="Masks of the selected one, with the model's ratings",
+        label='Masks of the selected object, with predicted IoU',
         interactive=True,
         visible=False,
         elem_id='candidates',
@@ -201,7 +204,7 @@ def _add_points(can: Abilities) -> Points:
         label = gr.Radio(
             [('inside', 1), ('outside', 0)],
             value=1,
-            label='To correct the selected one, drag a box; or a click is'
+            label='Drag a box, or click, to refine the mask; a click is'
             if can.reads_text
             else 'A click is',
             elem_id='label',

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Visitors who wait beyond these are told so.
 MAX_WAITING = 200
-# One question at a time: two at once would take twice the memory.
+# One query at a time: two at once would take twice the memory.
 ONE_AT_A_TIME = dict(concurrency_limit=1, concurrency_id='model')
 # No handler has a name that programs call; the page knows them by numbers.
 PRIVATE: dict[str, Any] = dict(api_visibility='private')
@@ -33,7 +33,7 @@ class Page(gr.Blocks):
     """A page whose failures are sentences, also Gradio's own."""
 
     async def process_api(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Answer an event."""
+        """Handle an event."""
         try:
             return await super().process_api(*args, **kwargs)
         except gr.Error:
@@ -51,7 +51,7 @@ def build_page(
     """Return the page of a model.
 
     Args:
-        model: Who answers.
+        model: What predicts.
         about: What the page says about the model.
         store: Where the sessions of all visitors are kept.
         folder: Where their files are.
@@ -88,45 +88,47 @@ def _blocks() -> gr.Blocks:
 
 def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
     """Say what happens when."""
-    picture, legend, points = parts.picture, parts.legend, parts.points
+    canvas, legend, points = parts.canvas, parts.legend, parts.points
     show: dict[str, Any] = dict(
         fn=do.show,
         inputs=[key, parts.threshold, legend],
-        outputs=[picture, legend, parts.candidates, parts.results],
+        outputs=[canvas, legend, parts.candidates, parts.results],
         # Else Gradio would write the canvas into a file.
         postprocess=False,
         show_progress='hidden',
         **PRIVATE,
     )
     waits: dict[str, Any] = dict(
-        show_progress='minimal', show_progress_on=picture, **PRIVATE
+        show_progress='minimal', show_progress_on=canvas, **PRIVATE
     )
-    asks: dict[str, Any] = waits | ONE_AT_A_TIME
+    runs: dict[str, Any] = waits | ONE_AT_A_TIME
 
-    opened = picture.upload(
-        do.open, [picture, key], key, preprocess=False, **waits
+    opened = canvas.upload(
+        do.open, [canvas, key], key, preprocess=False, **waits
     )
     opened.success(**show)
-    opened.failure(lambda: (None, None), None, [picture, key], **PRIVATE)
-    picture.clear(do.close, key, key, **PRIVATE).then(**show)
+    opened.failure(lambda: (None, None), None, [canvas, key], **PRIVATE)
+    canvas.clear(do.close, key, key, **PRIVATE).then(**show)
     if parts.text is None or parts.find is None:
         parts.gallery.select(do.open_example, key, key, **waits).success(
             **show
         )
     else:
-        ask: dict[str, Any] = dict(fn=do.ask, inputs=[key, parts.text], **asks)
+        query: dict[str, Any] = dict(
+            fn=do.query, inputs=[key, parts.text], **runs
+        )
         sampled = parts.gallery.select(
             do.open_example, key, [key, parts.text], **waits
         )
-        sampled.success(**ask).success(**show)
-        gr.on([parts.find.click, parts.text.submit], **ask).success(**show)
+        sampled.success(**query).success(**show)
+        gr.on([parts.find.click, parts.text.submit], **query).success(**show)
     parts.threshold.change(**show, trigger_mode='always_last')
     legend.input(**show)
 
     shown: list = [key, legend]
-    clicks: dict[str, Any] = dict(trigger_mode='multiple', **asks)
+    clicks: dict[str, Any] = dict(trigger_mode='multiple', **runs)
     for happens, does, given in (
-        (picture.select, do.click, [points.label]),
+        (canvas.select, do.click, [points.label]),
         (points.add.click, do.type_point, [points.label, points.x, points.y]),
         (points.dragged.change, do.drag, [points.dragged]),
         (points.set_box.click, do.type_box, points.sides),

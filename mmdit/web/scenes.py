@@ -1,4 +1,4 @@
-"""Pictures to begin with, drawn at start: none is shipped."""
+"""Images to begin with, drawn at start: none is shipped."""
 
 from typing import NamedTuple
 
@@ -9,11 +9,11 @@ from mmdit.datasets.synthref import draw_example, render
 SIDE = 512
 # Scenes of SynthRef's validation split whose expressions differ in kind.
 SCENES = (55, 27, 24, 3)
-MAX_QUESTIONS = 4
+MAX_QUERIES = 4
 
 
 class Example(NamedTuple):
-    """A drawn scene and what may be asked about it."""
+    """A drawn scene and expressions for it."""
 
     #: (SIDE, SIDE, 3) uint8, RGB.
     pixels: np.ndarray
@@ -27,7 +27,7 @@ def draw_examples() -> list[Example]:
         scene, described = draw_example(0, 'val', index)
         # One for each object.
         said = [pairs[0][1] for pairs in described if pairs]
-        examples.append(Example(render(scene, SIDE), said[:MAX_QUESTIONS]))
+        examples.append(Example(render(scene, SIDE), said[:MAX_QUERIES]))
     return examples
 
 

@@ -37,7 +37,7 @@ def serve(
         page: What to serve.
         folder: Where uploads are kept, also of Gradio's own files.
         host: Address to listen at.
-        other_hosts: Further names that the page answers to.
+        other_hosts: Further host names that the page serves.
         options: Further arguments of ``gradio.Blocks.launch``.
 
     Returns:
@@ -79,7 +79,7 @@ def serve(
 def _keep_trimming() -> None:
     """Return freed memory to the system from now on.
 
-    Visitors' masks and pictures come and go in pieces of some megabytes. What
+    Visitors' masks and images come and go in pieces of some megabytes. What
     one of them frees lies between those of others, where glibc keeps it: half
     a gigabyte of a page with 50 visitors.
     """

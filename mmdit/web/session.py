@@ -1,7 +1,7 @@
-"""What a visitor has asked about a picture, and what the model answered.
+"""A visitor's image and the predictions for it.
 
-Plain functions from session to session; the model is asked in here and
-nowhere else. Shapes: a picture of H x W pixels.
+Plain functions from session to session; the model runs in here and nowhere
+else. Shapes: an image of H x W pixels.
 """
 
 from collections.abc import Iterator
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 # As many as there are colors that can be told apart.
 MAX_EXPRESSIONS = 10
-# x, y in pixels of the picture; 1 inside the mask, 0 outside.
+# x, y in pixels of the image; 1 inside the mask, 0 outside.
 Point = tuple[float, float, int]
 # Left, top, right, bottom.
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What was found for an expression, points or a box."""
+class Prediction:
+    """The mask of an expression, points or a box."""
 
     #: What the legend calls it.
     name: str
     #: None where points or a box stand alone.
     expression: str | None
-    #: (H, W) float32, of the chosen mask; None in answers before the last.
+    #: (H, W) float32, of the chosen mask; None in predictions before the last.
     probabilities: np.ndarray | None
     #: MMSegmentation's, with sizes and ``pred_masks``: logits and scores.
     sample: Any
@@ -40,8 +40,8 @@ class Answer:
     chosen: int
     points: tuple[Point, ...] = ()
     box: Box | None = None
-    #: The answer that undoing leads to.
-    before: 'Answer | None' = None
+    #: The prediction that undoing leads to.
+    before: 'Prediction | None' = None
     #: As of ``Wording.read``.
     unread: dict[str, Any] = field(default_factory=dict)
 
@@ -56,61 +56,59 @@ class Answer:
         logits = self.sample.pred_masks.low_res_masks
         return logits[self.chosen][None].numpy()
 
-    def history(self) -> Iterator['Answer']:
-        """Yield this answer and those before it."""
-        answer: Answer | None = self
-        while answer is not None:
-            yield answer
-            answer = answer.before
+    def history(self) -> Iterator['Prediction']:
+        """Yield this prediction and those before it."""
+        prediction: Prediction | None = self
+        while prediction is not None:
+            yield prediction
+            prediction = prediction.before
 
 
 @dataclass(frozen=True)
 class Session:
-    """A picture and the answers about it."""
+    """An image and the predictions for it."""
 
     name: str
     #: (H, W, 3) uint8, BGR.
     pixels: np.ndarray
-    answers: tuple[Answer, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
 
     @property
     def num_bytes(self) -> int:
         """Memory that it takes."""
         arrays = [self.pixels]
-        for answer in self.answers:
-            for step in answer.history():
+        for prediction in self.predictions:
+            for step in prediction.history():
                 arrays.append(step.sample.pred_masks.low_res_masks)
                 if step.probabilities is not None:
                     arrays.append(step.probabilities)
         return sum(array.nbytes for array in arrays)
 
     def find(self, name: str | None) -> int:
-        """Return the place of an answer."""
-        for i, answer in enumerate(self.answers):
-            if answer.name == name:
+        """Return the place of a prediction."""
+        for i, prediction in enumerate(self.predictions):
+            if prediction.name == name:
                 return i
         raise ValueError(
-            'Points and boxes correct an answer: type an expression and press '
-            'Find first, then select it.'
+            'Points and boxes refine a prediction: type an expression and '
+            'press Find first, then select it.'
         )
 
-    def put(self, place: int, *answers: Answer) -> 'Session':
-        """Return a session with other answers, or none, in place of one."""
-        old = self.answers
+    def put(self, place: int, *predictions: Prediction) -> 'Session':
+        """Return a session with some predictions, or none, for one."""
+        old = self.predictions
         return replace(
-            self, answers=(*old[:place], *answers, *old[place + 1 :])
+            self, predictions=(*old[:place], *predictions, *old[place + 1 :])
         )
 
 
-def open_picture(
-    path: str, name: str, max_pixels: int = MAX_PIXELS
-) -> Session:
+def open_image(path: str, name: str, max_pixels: int = MAX_PIXELS) -> Session:
     """Begin a session with a file.
 
     Args:
         path: The file.
         name: What its owner calls it, also in errors.
-        max_pixels: The largest picture to read, in pixels.
+        max_pixels: The largest image to read, in pixels.
     """
     try:
         return Session(name, read_image(path, max_pixels=max_pixels))
@@ -127,8 +125,8 @@ def read_expressions(text: str | None) -> list[str]:
     expressions = list(dict.fromkeys(line for line in lines if line))
     if not expressions:
         raise ValueError(
-            'There is no expression. Type what to look for, such as: the red '
-            'star on the left.'
+            'There is no expression. Type one, such as: the red star on the '
+            'left.'
         )
     if len(expressions) > MAX_EXPRESSIONS:
         raise ValueError(
@@ -139,22 +137,24 @@ def read_expressions(text: str | None) -> list[str]:
     return expressions
 
 
-def ask(
+def query(
     session: Session, text: str | None, model: 'ReferringSegInferencer'
 ) -> Session:
-    """Answer the expressions of a text; those answered before are kept."""
+    """Predict for each line of a text; earlier predictions are kept."""
     expressions = read_expressions(text)
-    shown = [a for a in session.answers if a.expression is None]
-    known = {a.name: a for a in session.answers if a.expression is not None}
+    shown = [p for p in session.predictions if p.expression is None]
+    known = {
+        p.name: p for p in session.predictions if p.expression is not None
+    }
     new = [e for e in expressions if e not in known]
     if new:
         samples = model(session.pixels, new, return_datasamples=True)
         for expression, sample in zip(
             new, samples['predictions'], strict=True
         ):
-            known[expression] = _answer(model, expression, expression, sample)
-    answers = (*(known[e] for e in expressions), *shown)
-    return replace(session, answers=answers[:MAX_EXPRESSIONS])
+            known[expression] = _keep(model, expression, expression, sample)
+    predictions = (*(known[e] for e in expressions), *shown)
+    return replace(session, predictions=predictions[:MAX_EXPRESSIONS])
 
 
 def add_point(
@@ -163,7 +163,7 @@ def add_point(
     point: Point,
     model: 'ReferringSegInferencer',
 ) -> Session:
-    """Correct an answer by a point, or begin one.
+    """Refine a prediction by a point, or begin one.
 
     As SAM was trained, the model sees all points so far and the last mask.
     """
@@ -176,7 +176,7 @@ def set_box(
     box: Box,
     model: 'ReferringSegInferencer',
 ) -> Session:
-    """Correct an answer by a box, in place of an earlier one, or begin one."""
+    """Refine a prediction by a box, which replaces another, or begin one."""
     return _show(session, name, model, box=box)
 
 
@@ -186,9 +186,9 @@ def choose(
     index: int,
     model: 'ReferringSegInferencer',
 ) -> Session:
-    """Take another one of the head's masks; the model is not asked."""
+    """Take another one of the head's masks; the model does not run."""
     place = session.find(name)
-    old = session.answers[place]
+    old = session.predictions[place]
     if type(index) is not int or not 0 <= index < len(old.scores):
         raise ValueError(f'“{old.name}” has no mask of this number.')
     found = _restore(old.sample, index, model)
@@ -199,12 +199,12 @@ def choose(
 def undo(
     session: Session, name: str | None, model: 'ReferringSegInferencer'
 ) -> Session:
-    """Return to the answer before the last point or box.
+    """Return to the prediction before the last point or box.
 
     What began with these is gone where none is left.
     """
     place = session.find(name)
-    old = session.answers[place]
+    old = session.predictions[place]
     if old.before is None:
         if old.expression is None:
             return session.put(place)
@@ -215,41 +215,44 @@ def undo(
 def clear(
     session: Session, name: str | None, model: 'ReferringSegInferencer'
 ) -> Session:
-    """Return to the answer to the words alone, if there are words."""
+    """Return to the prediction of the text alone, if there is text."""
     place = session.find(name)
-    *_, first = session.answers[place].history()
+    *_, first = session.predictions[place].history()
     if first.expression is None:
         return session.put(place)
     return session.put(place, _wake(first, model))
 
 
 def predict(session: Session, threshold: float) -> list[dict]:
-    """Describe the answers at a threshold; the model is not asked.
+    """Describe the predictions at a threshold; the model does not run.
 
     Returns:
         Dicts as of :func:`mmdit.apis.make_prediction`, with ``points`` and
         ``prompt_box`` where there are any.
     """
     rows = []
-    for answer in session.answers:
-        assert answer.probabilities is not None
+    for prediction in session.predictions:
+        assert prediction.probabilities is not None
         row = make_prediction(
-            session.name, answer.expression, answer.probabilities, threshold
+            session.name,
+            prediction.expression,
+            prediction.probabilities,
+            threshold,
         )
-        row |= answer.unread
-        if answer.points:
-            row['points'] = [list(point) for point in answer.points]
-        if answer.box is not None:
-            row['prompt_box'] = list(answer.box)
+        row |= prediction.unread
+        if prediction.points:
+            row['points'] = [list(point) for point in prediction.points]
+        if prediction.box is not None:
+            row['prompt_box'] = list(prediction.box)
         rows.append(row)
     return rows
 
 
 def bytes_needed(session: Session, number: int) -> int:
-    """Return the memory that a number of answers will take, about."""
+    """Return the memory that a number of predictions will take, about."""
     pixels = session.pixels.shape[0] * session.pixels.shape[1]
-    per_answer = pixels * np.dtype(np.float32).itemsize
-    return session.pixels.nbytes + number * per_answer
+    per_mask = pixels * np.dtype(np.float32).itemsize
+    return session.pixels.nbytes + number * per_mask
 
 
 def _show(
@@ -259,19 +262,19 @@ def _show(
     point: Point | None = None,
     box: Box | None = None,
 ) -> Session:
-    """Ask about an answer again, with one more prompt, or begin one."""
+    """Run a query again with one more prompt, or begin one."""
     if name is None and prompts_suffice(model):
-        place, old = len(session.answers), None
+        place, old = len(session.predictions), None
         if place == MAX_EXPRESSIONS:
             raise ValueError(
                 f'There are {place} masks; more colors cannot be told apart. '
-                'Undo one, or drop the picture again.'
+                'Undo one, or drop the image again.'
             )
         name, expression = _new_name(session), None
         points: tuple[Point, ...] = ()
     else:
         place = session.find(name)
-        old = session.answers[place]
+        old = session.predictions[place]
         name, expression, points = old.name, old.expression, old.points
         box = box or old.box
     if point is not None:
@@ -285,47 +288,49 @@ def _show(
         return_datasamples=True,
     )['predictions']
     before = None if old is None else replace(old, probabilities=None)
-    new = _answer(model, name, expression, sample, points, box, before)
+    new = _keep(model, name, expression, sample, points, box, before)
     return session.put(place, new)
 
 
 def prompts_suffice(model: 'ReferringSegInferencer') -> bool:
-    """Tell whether a model segments what is shown, without words."""
+    """Tell whether a model takes points and boxes without text."""
     return model.model.text_encoder is None or bool(model.model.train_points)
 
 
 def _new_name(session: Session) -> str:
-    """Return a name that no answer has."""
-    names = {answer.name for answer in session.answers}
+    """Return a name that no prediction has."""
+    names = {prediction.name for prediction in session.predictions}
     number = 1
     while (name := f'Object {number}') in names:
         number += 1
     return name
 
 
-def _answer(
+def _keep(
     model: 'ReferringSegInferencer',
     name: str,
     expression: str | None,
     sample: Any,
     *shown: Any,
-) -> Answer:
-    """Make an answer of what the model found; keep what is small of it."""
+) -> Prediction:
+    """Make a prediction of a data sample; keep what is small of it."""
     masks = sample.pred_masks
     chosen = int(masks.scores.argmax())
     probabilities = sample.seg_logits.data[0].numpy()
     del sample.seg_logits, sample.pred_sem_seg, masks.masks
     unread = model.wording.read(expression)
     given = name, expression, probabilities, sample, chosen, *shown
-    return replace(Answer(*given), unread=unread)
+    return replace(Prediction(*given), unread=unread)
 
 
-def _wake(answer: Answer, model: 'ReferringSegInferencer') -> Answer:
-    """Compute the probabilities of an earlier answer again."""
-    if answer.probabilities is not None:
-        return answer
-    found = _restore(answer.sample, answer.chosen, model)
-    return replace(answer, probabilities=found)
+def _wake(
+    prediction: Prediction, model: 'ReferringSegInferencer'
+) -> Prediction:
+    """Compute the probabilities of an earlier prediction again."""
+    if prediction.probabilities is not None:
+        return prediction
+    found = _restore(prediction.sample, prediction.chosen, model)
+    return replace(prediction, probabilities=found)
 
 
 def _restore(
@@ -341,16 +346,16 @@ def _restore(
 
 __all__ = [
     'MAX_EXPRESSIONS',
-    'Answer',
+    'Prediction',
     'Box',
     'Point',
     'Session',
     'add_point',
-    'ask',
+    'query',
     'bytes_needed',
     'choose',
     'clear',
-    'open_picture',
+    'open_image',
     'predict',
     'prompts_suffice',
     'read_expressions',

@@ -12,10 +12,10 @@ HOUR = 3600  # seconds
 
 
 class SessionStore:
-    """Keep sessions until room is needed; the longest unused goes first.
+    """Keep sessions until memory is needed; the longest unused goes first.
 
     Args:
-        max_bytes: Memory that all pictures and answers may take together.
+        max_bytes: Memory that all images and predictions may take together.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -37,8 +37,8 @@ class SessionStore:
         if num_bytes > self.max_bytes:
             raise ValueError(
                 f'This takes {num_bytes / 1e6:.0f} MB, and the page keeps at '
-                f'most {self.max_bytes / 1e6:.0f} MB: ask for fewer things, '
-                'or take a smaller picture.'
+                f'most {self.max_bytes / 1e6:.0f} MB: take fewer expressions '
+                'or a smaller image.'
             )
 
     def put(self, session: Session, key: str | None = None) -> str:
@@ -64,10 +64,9 @@ class SessionStore:
                 self._sessions.move_to_end(key)
                 return self._sessions[key]
         if key is None:
-            raise ValueError('There is no picture yet: drop one first.')
+            raise ValueError('There is no image yet: drop one first.')
         raise ValueError(
-            'This picture has been put away to make room for others: drop it '
-            'again.'
+            'This image was removed to free memory for others: drop it again.'
         )
 
     def drop(self, key: str | None) -> None:

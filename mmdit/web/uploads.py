@@ -36,7 +36,7 @@ class Uploads:
         self._recent: dict[str, list[tuple[float, int]]] = defaultdict(list)
 
     async def take(self, request: Request) -> Response:
-        """Write the file of a request; answer with its path in a list."""
+        """Write the file of a request; respond with its path in a list."""
         length = request.headers.get('content-length', '')
         if not length.isdecimal():
             return _say('An upload must say its length.', 411)

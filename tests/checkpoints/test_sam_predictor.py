@@ -227,17 +227,17 @@ def test_the_page_answers_as_sam_does(inferencer, predictor, image):
     session = Session('photo', image)
     session = add_point(session, None, (*POINTS[0], 1), inferencer)
     first = predictor.predict(POINTS[:1], np.array([1]))
-    same_masks(session.answers[0], first)
+    same_masks(session.predictions[0], first)
     for i in range(3):
         session = choose(session, 'Object 1', i, inferencer)
-        mask = session.answers[0].probabilities > 0.5
+        mask = session.predictions[0].probabilities > 0.5
         assert np.array_equal(mask, first[0][i])
     # The mask that was chosen goes with the next prompt.
     session = set_box(session, 'Object 1', tuple(BOX), inferencer)
     second = predictor.predict(
         POINTS[:1], np.array([1]), box=BOX, mask_input=first[2][2:3]
     )
-    same_masks(session.answers[0], second)
+    same_masks(session.predictions[0], second)
 
 
 def test_the_shell_answers_as_sam_does(

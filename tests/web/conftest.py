@@ -1,28 +1,28 @@
-"""A small model, and what a visitor has asked it about a picture."""
+"""A small model, and the queries of a visitor."""
 
 import pytest
 from small_models import make_config, save_weights
 
 from mmdit.apis import ReferringSegInferencer
-from mmdit.web.session import ask, open_picture
+from mmdit.web.session import open_image, query
 from mmdit.web.store import SessionStore
 
 
 class CountingInferencer(ReferringSegInferencer):
-    """An inferencer that remembers the expressions it was asked."""
+    """An inferencer that remembers its expressions."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.asked = []
+        self.queries = []
 
     def __call__(self, images, expressions=None, **kwargs):
-        self.asked.append(list(expressions))
+        self.queries.append(list(expressions))
         return super().__call__(images, expressions, **kwargs)
 
 
 @pytest.fixture
 def model(tiny_segmentor, tiny_refer, tmp_path):
-    """A model with random weights that answers in some way."""
+    """A model with random weights that predictions in some way."""
     config = make_config(tiny_segmentor, tiny_refer)
     weights = save_weights(config, tmp_path / 'weights.pth')
     return CountingInferencer(config, weights, 'cpu', show_progress=False)
@@ -41,16 +41,16 @@ def textless_model(tiny_segmentor, tiny_refer, tmp_path):
 
 @pytest.fixture
 def opened(picture):
-    """A picture of which nothing is known."""
-    return open_picture(picture, 'photo.png')
+    """An image without predictions."""
+    return open_image(picture, 'photo.png')
 
 
 @pytest.fixture
 def session(opened, model):
-    """Two answers about a picture."""
-    answered = ask(opened, 'the red circle\nblue', model)
-    model.asked.clear()
-    return answered
+    """Two predictions for an image."""
+    predicted = query(opened, 'the red circle\nblue', model)
+    model.queries.clear()
+    return predicted
 
 
 @pytest.fixture

@@ -153,12 +153,12 @@ def test_no_file_of_the_server_is_opened_or_told_of(
 
 
 def test_no_file_of_the_server_is_served(visitor, served, secret, tmp_path):
-    answers = {
+    details = {
         visitor.web.get(f'/gradio_api/file={name}').text
         for name in files_of(secret, served, tmp_path)
         if '\0' not in name
     }
-    assert len(answers) == 1 and 'There is nothing here' in answers.pop()
+    assert len(details) == 1 and 'There is nothing here' in details.pop()
 
 
 def test_no_address_is_fetched(visitor, other_server):
@@ -214,13 +214,13 @@ def test_forged_values_get_a_sentence_from_every_event(visitor, served):
                     session_hash=visitor.session,
                 )
             )
-            answer = visitor.web.post(
+            response = visitor.web.post(
                 '/gradio_api/queue/join',
                 content=body,
                 headers={'content-type': 'application/json'},
             )
-            if answer.status_code != 200:
-                assert answer.json()['detail'].endswith('.'), (event, value)
+            if response.status_code != 200:
+                assert response.json()['detail'].endswith('.'), (event, value)
                 continue
             output = visitor.result()
             assert 'data' in output or output['error'], (event, value)
@@ -247,13 +247,13 @@ def test_forged_values_get_a_sentence_from_every_event(visitor, served):
     ],
 )
 def test_what_is_no_event_is_told_so(visitor, body):
-    answer = visitor.web.post(
+    response = visitor.web.post(
         '/gradio_api/queue/join',
         content=body,
         headers={'content-type': 'application/json'},
     )
-    assert 400 <= answer.status_code <= 500, answer.text
-    assert answer.json()['detail'].endswith('.')
+    assert 400 <= response.status_code <= 500, response.text
+    assert response.json()['detail'].endswith('.')
 
 
 def test_only_what_the_page_needs_is_reached(visitor, served):
@@ -289,7 +289,7 @@ def test_only_what_the_page_needs_is_reached(visitor, served):
 
 def test_a_key_of_another_is_of_no_use(visitor, served, photo):
     visitor.open(photo)
-    assert 'data' in visitor.ask('red')
+    assert 'data' in visitor.query('red')
     thief = Visitor(served.address)
     (key,) = [
         state.state_data[number]
@@ -298,7 +298,7 @@ def test_a_key_of_another_is_of_no_use(visitor, served, photo):
         if state.state_data[number]
     ][-1:]
     output = thief.do(thief.find('submit'), [key, 'red'])
-    assert output['error'].startswith('There is no picture yet')
+    assert output['error'].startswith('There is no image yet')
     thief.close()
 
 
@@ -318,10 +318,10 @@ def test_a_key_of_another_is_of_no_use(visitor, served, photo):
         ('', 421),
     ],
 )
-def test_the_page_answers_to_its_names_only(served, host, status):
+def test_the_page_serves_its_names_only(served, host, status):
     for path in ('/', '/config', '/gradio_api/app_id', '/theme.css'):
-        answer = httpx.get(served.address + path, headers=dict(host=host))
-        assert answer.status_code == status, path
+        response = httpx.get(served.address + path, headers=dict(host=host))
+        assert response.status_code == status, path
     forwarded = {'x-forwarded-host': host or 'x'}
     assert (
         httpx.get(f'{served.address}/', headers=forwarded).status_code
@@ -426,7 +426,7 @@ def test_a_box_that_ends_at_the_edge_is_within(visitor, photo):
 
 def test_an_unforeseen_failure_has_a_number(visitor, photo, caplog):
     visitor.open(photo)
-    error = visitor.ask('break')['error']
+    error = visitor.query('break')['error']
     assert error.startswith('Something went wrong (error ')
     number = error.split('(error ')[1].split(')')[0]
     assert f'error {number}' in caplog.text
@@ -471,15 +471,15 @@ def odd_images():
 @pytest.mark.parametrize('name', odd_images())
 def test_odd_images_are_read_or_a_sentence(visitor, name):
     content, expected = odd_images()[name]
-    answer = visitor.upload(content, name)
-    assert answer.is_success, answer.text
-    file = dict(path=answer.json()[0], orig_name=name)
+    response = visitor.upload(content, name)
+    assert response.is_success, response.text
+    file = dict(path=response.json()[0], orig_name=name)
     output = visitor.do(visitor.find('upload'), [file, None])
     if expected != 'data':
         assert expected in output or expected in output['error']
         assert '<b>' not in output['error'] and 'mmdit-web' not in str(output)
         return
-    assert 'data' in output and 'data' in visitor.ask('red')
+    assert 'data' in output and 'data' in visitor.query('red')
     canvas = visitor.show(0.3)['data'][0]['url']
     assert canvas.startswith('data:image/jpeg;base64,')
     address = visitor.download(0)['data'][0]

@@ -7,22 +7,22 @@ import pytest
 
 import mmdit.web
 from mmdit.web.canvas import INSIDE, PALETTE, canvas_scale, draw
-from mmdit.web.session import MAX_EXPRESSIONS, Answer, Session
+from mmdit.web.session import MAX_EXPRESSIONS, Prediction, Session
 
 SIZE = (40, 60)
 
 
-def answer(name, probabilities, **shown):
-    return Answer(name, name, probabilities, None, 0, **shown)
+def predicted(name, probabilities, **shown):
+    return Prediction(name, name, probabilities, None, 0, **shown)
 
 
 @pytest.fixture
 def halves():
-    """A grey picture whose left half is 'left', the right half 'right'."""
+    """A gray image whose left half is 'left', the right half 'right'."""
     left = np.zeros(SIZE, np.float32)
     left[:, :30] = 0.8
-    answers = answer('left', left), answer('right', 0.8 - left)
-    return Session('a', np.full((*SIZE, 3), 128, np.uint8), answers)
+    predictions = predicted('left', left), predicted('right', 0.8 - left)
+    return Session('a', np.full((*SIZE, 3), 128, np.uint8), predictions)
 
 
 def test_each_mask_has_its_color_where_it_is(halves):
@@ -47,7 +47,7 @@ def test_the_selected_mask_stands_out(halves):
 
 def test_points_and_box_of_the_selected_one_are_drawn(halves):
     shown = dict(points=((10, 5, 1),), box=(20, 10, 50, 30))
-    left = answer('left', halves.answers[0].probabilities, **shown)
+    left = predicted('left', halves.predictions[0].probabilities, **shown)
     session = Session('a', halves.pixels, (left,))
     # Beside the plus, within the disc; and on the frame.
     for place in ((55, 125), (240, 600)):
@@ -55,7 +55,7 @@ def test_points_and_box_of_the_selected_one_are_drawn(halves):
         assert tuple(draw(session, 0.5)[place]) != INSIDE
 
 
-def test_small_pictures_grow_and_large_ones_shrink():
+def test_small_images_grow_and_large_ones_shrink():
     assert canvas_scale((36, 72)) == 10
     assert canvas_scale((1000, 1000)) == 1
     assert canvas_scale((1440, 2880)) == 0.5

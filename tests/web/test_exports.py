@@ -17,10 +17,10 @@ from mmdit.web.session import Session, predict
 @pytest.fixture
 def threshold(session):
     """One at which the first mask is empty and the second is not."""
-    first, second = (a.probabilities.max() for a in session.answers)
+    first, second = (a.probabilities.max() for a in session.predictions)
     if first > second:
-        session.answers[0].probabilities[:] *= second / first / 2
-        first = session.answers[0].probabilities.max()
+        session.predictions[0].probabilities[:] *= second / first / 2
+        first = session.predictions[0].probabilities.max()
     return float(first + second) / 2
 
 
@@ -62,10 +62,10 @@ def test_the_zip_holds_a_mask_of_each_expression(session):
             assert entry['overlay'] in archive.namelist()
 
 
-def test_without_answers_there_is_no_file():
+def test_without_predictions_there_is_no_file():
     empty = Session('a', np.zeros((4, 5, 3), np.uint8))
     for make in (coco_json, masks_zip):
-        with pytest.raises(ValueError, match='say or show'):
+        with pytest.raises(ValueError, match='enter an expression'):
             make(empty, 0.5)
 
 

@@ -82,8 +82,8 @@ def test_a_stopped_page_leaves_nothing(tmp_path, number):
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.1)
         upload = f'{found[0].rstrip("/")}/gradio_api/upload'
-        answer = httpx.post(upload, files=dict(files=('a.png', b'0')))
-        (path,) = answer.json()
+        response = httpx.post(upload, files=dict(files=('a.png', b'0')))
+        (path,) = response.json()
         (run,) = tmp_path.glob(f'{PREFIX}*')
         assert run.stat().st_mode & 0o777 == 0o700
         assert os.stat(path).st_mode & 0o777 == 0o600

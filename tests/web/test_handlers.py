@@ -1,8 +1,8 @@
-"""What the page says of answers."""
+"""What the page says of predictions."""
 
 import pytest
 
-from mmdit.web.session import ask
+from mmdit.web.session import query
 
 gradio = pytest.importorskip('gradio')
 
@@ -11,7 +11,7 @@ def test_the_legend_says_what_was_not_read_as_meant(opened, model, store):
     from mmdit.web.handlers import Handlers
 
     lines = ['the red circle', 'a circle. a square.', 'a red elephant']
-    key = store.put(ask(opened, '\n'.join(lines), model))
+    key = store.put(query(opened, '\n'.join(lines), model))
     _, legend, *_ = Handlers(model, store, None, []).show(key, 0.5, None)
     labels = [label for label, _ in legend.choices]
     assert [label.split(' · ')[0] for label in labels] == lines

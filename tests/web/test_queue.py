@@ -20,7 +20,7 @@ def wait_until(is_true, seconds=60):
         time.sleep(0.01)
 
 
-def test_fifty_questions_are_answered_in_order(
+def test_fifty_queries_run_in_order(
     address, model, store, picture, monkeypatch
 ):
     visitors = [Visitor(address, timeout=120) for _ in range(VISITORS)]
@@ -35,14 +35,14 @@ def test_fifty_questions_are_answered_in_order(
     for i, visitor in enumerate(visitors):
         question = [None, f'thing {i}']
         assert visitor.join(visitor.find('submit'), question).is_success
-        # The first is being answered, the others wait.
-        wait_until(lambda: model.asked)
-    assert model.asked == [['thing 0']]
+        # The first runs, the others wait.
+        wait_until(lambda: model.queries)
+    assert model.queries == [['thing 0']]
     gate.set()
     for visitor in visitors:
         assert 'data' in visitor.result()
         visitor.close()
-    assert model.asked == [[f'thing {i}'] for i in range(VISITORS)]
+    assert model.queries == [[f'thing {i}'] for i in range(VISITORS)]
     assert len(store) == VISITORS
     sizes = {store.get(key).num_bytes for key in list(store._sessions)}
     assert len(sizes) == 1
@@ -51,10 +51,10 @@ def test_fifty_questions_are_answered_in_order(
 def test_memory_stays_bounded(address, model, store, picture):
     visitor = Visitor(address)
     visitor.open(picture)
-    visitor.ask('red')
+    visitor.query('red')
     once = store.num_bytes
     for i in range(5):
-        visitor.ask(f'thing {i}')
+        visitor.query(f'thing {i}')
         assert store.num_bytes == once
     store.max_bytes = 3 * once
     for _ in range(5):

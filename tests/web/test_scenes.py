@@ -1,4 +1,4 @@
-"""Drawn pictures to begin with."""
+"""Drawn images to begin with."""
 
 from mmdit.web.scenes import SIDE, draw_examples
 from mmdit.web.session import read_expressions

@@ -1,4 +1,4 @@
-"""What a visitor asks, and how an answer is corrected."""
+"""Queries of a visitor, and how predictions are refined."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,12 @@ from PIL import Image
 from mmdit.web.session import (
     MAX_EXPRESSIONS,
     add_point,
-    ask,
     bytes_needed,
     choose,
     clear,
-    open_picture,
+    open_image,
     predict,
+    query,
     read_expressions,
     set_box,
     undo,
@@ -44,19 +44,19 @@ def test_too_many_expressions_are_rejected():
 
 def test_errors_call_a_file_as_its_owner_does(tmp_path):
     path = tmp_path / 'upload123'
-    path.write_bytes(b'no picture')
+    path.write_bytes(b'no image')
     with pytest.raises(ValueError, match='^my.png is not an image'):
-        open_picture(str(path), 'my.png')
+        open_image(str(path), 'my.png')
 
 
 def test_a_hundred_megapixels_are_rejected_before_decoding(tmp_path):
     path = tmp_path / 'large.png'
     Image.new('1', (10_000, 10_000)).save(path)
     with pytest.raises(ValueError, match='10000 x 10000 pixels, 100 megapix'):
-        open_picture(str(path), 'large.png')
+        open_image(str(path), 'large.png')
 
 
-def test_answers_equal_the_inferencers(session, model, picture):
+def test_predictions_equal_the_inferencers(session, model, picture):
     rows = predict(session, 0.4)
     expected = model(picture, ['the red circle', 'blue'], threshold=0.4)
     for row, want in zip(rows, expected['predictions'], strict=True):
@@ -64,23 +64,23 @@ def test_answers_equal_the_inferencers(session, model, picture):
         assert row['score'] == want['score'] and row['rle'] == want['rle']
 
 
-def test_only_new_expressions_are_asked(session, model):
-    more = ask(session, 'blue\nsmall square\nthe red circle', model)
-    assert model.asked == [['small square']]
-    assert [a.expression for a in more.answers] == [
+def test_only_new_expressions_are_run(session, model):
+    more = query(session, 'blue\nsmall square\nthe red circle', model)
+    assert model.queries == [['small square']]
+    assert [a.expression for a in more.predictions] == [
         'blue',
         'small square',
         'the red circle',
     ]
-    assert more.answers[0] is session.answers[1]
-    fewer = ask(more, 'blue', model)
-    assert len(fewer.answers) == 1 and len(model.asked) == 1
+    assert more.predictions[0] is session.predictions[1]
+    fewer = query(more, 'blue', model)
+    assert len(fewer.predictions) == 1 and len(model.queries) == 1
 
 
 def test_a_threshold_asks_nothing(session, model):
     low, high = predict(session, 0.05)[0], predict(session, 0.9)[0]
     assert low['mask'].sum() > high['mask'].sum()
-    assert model.asked == []
+    assert model.queries == []
 
 
 @pytest.mark.parametrize('threshold', [10**400, float('nan'), '0.5', None, 1])
@@ -89,14 +89,14 @@ def test_a_threshold_is_a_probability(session, threshold):
         predict(session, threshold)
 
 
-def test_a_point_changes_the_selected_answer_only(session, model):
+def test_a_point_changes_the_selected_prediction_only(session, model):
     once = add_point(session, 'blue', (45, 12, 1), model)
-    assert once.answers[0] is session.answers[0]
-    before, after = session.answers[1], once.answers[1]
+    assert once.predictions[0] is session.predictions[0]
+    before, after = session.predictions[1], once.predictions[1]
     assert after.points == ((45, 12, 1),)
     assert after.before.sample is before.sample
     assert not np.allclose(before.probabilities, after.probabilities)
-    outside = add_point(session, 'blue', (45, 12, 0), model).answers[1]
+    outside = add_point(session, 'blue', (45, 12, 0), model).predictions[1]
     assert not np.allclose(outside.probabilities, after.probabilities)
 
 
@@ -109,32 +109,32 @@ def show_all(session, model):
 
 def test_points_and_boxes_are_undone_one_by_one(session, model):
     steps = show_all(session, model)
-    last = steps[-1].answers[1]
+    last = steps[-1].predictions[1]
     assert last.box == (10, 5, 50, 35) and len(last.points) == 2
-    asked = len(model.asked)
+    queries = len(model.queries)
     undone = steps[-1]
     for earlier in steps[-2::-1]:
         undone = undo(undone, 'blue', model)
-        got, want = undone.answers[1], earlier.answers[1]
+        got, want = undone.predictions[1], earlier.predictions[1]
         assert (got.points, got.box) == (want.points, want.box)
         np.testing.assert_allclose(
             got.probabilities, want.probabilities, rtol=0, atol=1e-6
         )
-    assert len(model.asked) == asked
+    assert len(model.queries) == queries
     with pytest.raises(ValueError, match='“blue” has no points'):
         undo(undone, 'blue', model)
 
 
 def test_all_that_was_shown_is_cleared_at_once(session, model):
-    cleared = clear(show_all(session, model)[-1], 'blue', model).answers[1]
+    cleared = clear(show_all(session, model)[-1], 'blue', model).predictions[1]
     assert cleared.points == () and cleared.box is None
     np.testing.assert_allclose(
-        cleared.probabilities, session.answers[1].probabilities, atol=1e-6
+        cleared.probabilities, session.predictions[1].probabilities, atol=1e-6
     )
-    assert clear(session, 'blue', model).answers == session.answers
+    assert clear(session, 'blue', model).predictions == session.predictions
 
 
-def test_a_point_needs_an_answer_and_a_place_within(session, model):
+def test_a_point_needs_a_prediction_and_a_place_within(session, model):
     with pytest.raises(ValueError, match='press Find'):
         add_point(session, None, (1, 1, 1), model)
     with pytest.raises(ValueError, match='60 pixels wide and 40 high'):
@@ -146,7 +146,7 @@ def test_a_point_needs_an_answer_and_a_place_within(session, model):
 def test_memory_is_counted(session, model):
     assert session.num_bytes >= bytes_needed(session, 2)
     assert bytes_needed(session, 2) == 40 * 60 * (3 + 2 * 4)
-    logits = session.answers[1].sample.pred_masks.low_res_masks
+    logits = session.predictions[1].sample.pred_masks.low_res_masks
     once = add_point(session, 'blue', (45, 12, 1), model)
     assert once.num_bytes == session.num_bytes + logits.nbytes
 
@@ -155,12 +155,15 @@ def test_without_words_a_click_begins_an_object(opened, textless_model):
     model = textless_model
     one = add_point(opened, None, (45, 12, 1), model)
     two = set_box(one, None, (5, 5, 30, 30), model)
-    assert [answer.name for answer in two.answers] == ['Object 1', 'Object 2']
-    assert two.answers[0] is one.answers[0]
+    assert [p.name for p in two.predictions] == [
+        'Object 1',
+        'Object 2',
+    ]
+    assert two.predictions[0] is one.predictions[0]
     more = add_point(two, 'Object 2', (10, 10, 1), model)
-    assert more.answers[1].box == (5, 5, 30, 30)
-    assert undo(one, 'Object 1', model).answers == ()
-    assert clear(more, 'Object 2', model).answers == one.answers
+    assert more.predictions[1].box == (5, 5, 30, 30)
+    assert undo(one, 'Object 1', model).predictions == ()
+    assert clear(more, 'Object 2', model).predictions == one.predictions
     rows = predict(more, 0.5)
     assert [row['expression'] for row in rows] == [None, None]
     assert rows[1]['prompt_box'] == [5, 5, 30, 30]
@@ -173,16 +176,18 @@ def test_without_words_a_click_begins_an_object(opened, textless_model):
 
 def test_one_of_three_masks_is_chosen(opened, textless_model):
     one = add_point(opened, None, (45, 12, 1), textless_model)
-    (answer,) = one.answers
-    assert len(answer.scores) == 3
-    assert answer.chosen == int(np.argmax(answer.scores))
-    again = choose(one, 'Object 1', answer.chosen, textless_model).answers[0]
+    (first,) = one.predictions
+    assert len(first.scores) == 3
+    assert first.chosen == int(np.argmax(first.scores))
+    again = choose(one, 'Object 1', first.chosen, textless_model).predictions[
+        0
+    ]
     np.testing.assert_allclose(
-        again.probabilities, answer.probabilities, rtol=0, atol=1e-6
+        again.probabilities, first.probabilities, rtol=0, atol=1e-6
     )
-    other = (answer.chosen + 1) % 3
-    found = choose(one, 'Object 1', other, textless_model).answers[0]
-    assert not np.allclose(found.probabilities, answer.probabilities)
-    assert found.logits.shape == answer.logits.shape
+    other = (first.chosen + 1) % 3
+    found = choose(one, 'Object 1', other, textless_model).predictions[0]
+    assert not np.allclose(found.probabilities, first.probabilities)
+    assert found.logits.shape == first.logits.shape
     with pytest.raises(ValueError, match='no mask of this number'):
         choose(one, 'Object 1', 3, textless_model)

@@ -21,7 +21,7 @@ def test_the_longest_unused_goes_first():
     assert len(store) == 3 and store.num_bytes <= 300
     for key in (one, three, four):
         assert store.get(key).num_bytes == 90
-    with pytest.raises(ValueError, match='put away to make room'):
+    with pytest.raises(ValueError, match='removed to free memory'):
         store.get(two)
 
 
@@ -35,7 +35,7 @@ def test_a_session_replaces_its_earlier_self():
 def test_what_never_fits_is_rejected_and_nothing_lost():
     store = SessionStore(max_bytes=300)
     key = store.put(make_session(90))
-    with pytest.raises(ValueError, match='ask for fewer'):
+    with pytest.raises(ValueError, match='take fewer'):
         store.put(make_session(303))
     assert store.get(key).num_bytes == 90
 
@@ -45,7 +45,7 @@ def test_a_dropped_session_is_gone():
     store.drop(store.put(make_session(90)))
     store.drop(None)
     assert len(store) == 0
-    with pytest.raises(ValueError, match='no picture yet'):
+    with pytest.raises(ValueError, match='no image yet'):
         store.get(None)
 
 
@@ -59,6 +59,6 @@ def test_what_was_begun_an_hour_ago_goes(monkeypatch):
     store.put(make_session(30), old)
     now[0] = 3700
     store.put(make_session(90))
-    with pytest.raises(ValueError, match='put away'):
+    with pytest.raises(ValueError, match='removed'):
         store.get(old)
     assert store.get(new).num_bytes == 90

@@ -36,7 +36,7 @@ def browser():
 
 @pytest.fixture
 def open_tab(browser):
-    """Open a page in a tab that knows the hosts it has asked for anything."""
+    """Open a page in a tab that knows the hosts that it contacts."""
     tab = browser.new_page(viewport=dict(width=1280, height=900))
     tab.hosts = set()
     tab.on('request', lambda request: tab.hosts.add(host(request.url)))
@@ -61,8 +61,8 @@ def host(url):
 
 
 def canvas(tab):
-    """Return the pixels of the picture on the page."""
-    kind, content = tab.get_attribute('#picture img', 'src').split(',')
+    """Return the pixels of the image on the page."""
+    kind, content = tab.get_attribute('#canvas img', 'src').split(',')
     assert kind == 'data:image/jpeg;base64'
     content = b64decode(content)
     return cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
@@ -70,10 +70,10 @@ def canvas(tab):
 
 def changed_canvas(tab, action):
     """Return the pixels once an action has changed them."""
-    source = tab.get_attribute('#picture img', 'src')
+    source = tab.get_attribute('#canvas img', 'src')
     action()
     tab.wait_for_function(
-        'old => { const image = document.querySelector("#picture img");'
+        'old => { const image = document.querySelector("#canvas img");'
         ' return image && image.getAttribute("src") !== old; }',
         arg=source,
     )
@@ -81,19 +81,19 @@ def changed_canvas(tab, action):
 
 
 def upload(tab, path):
-    tab.set_input_files('#picture input[type=file]', path)
+    tab.set_input_files('#canvas input[type=file]', path)
 
 
-def open_picture(tab, path):
+def open_image(tab, path):
     upload(tab, path)
     # Drawn by the server: its longer side has 720 pixels.
     tab.wait_for_function(
-        'document.querySelector("#picture img")?.naturalWidth === 720'
+        'document.querySelector("#canvas img")?.naturalWidth === 720'
     )
 
 
-def open_and_ask(tab, picture, text):
-    open_picture(tab, picture)
+def open_and_query(tab, picture, text):
+    open_image(tab, picture)
     plain = canvas(tab)
     tab.fill('#expressions textarea', text)
     masked = changed_canvas(tab, lambda: tab.click('#find'))
@@ -105,28 +105,28 @@ def legend(tab):
     return tab.locator('#legend label').all_inner_texts()
 
 
-def test_from_a_picture_to_files(tab, picture, model, address, tmp_path):
-    plain, masked = open_and_ask(tab, picture, 'the red circle\nblue')
+def test_from_an_image_to_files(tab, picture, model, address, tmp_path):
+    plain, masked = open_and_query(tab, picture, 'the red circle\nblue')
     assert plain.shape == masked.shape == (480, 720, 3)
     assert abs(plain.astype(int) - masked).mean() > 1
-    assert model.asked == [['the red circle', 'blue']]
+    assert model.queries == [['the red circle', 'blue']]
     first, second = legend(tab)
     assert first.startswith('the red circle · ')
     assert second.startswith('blue · ')
 
     spot = dict(x=200, y=100)
     clicked = changed_canvas(
-        tab, lambda: tab.click('#picture img', position=spot)
+        tab, lambda: tab.click('#canvas img', position=spot)
     )
     assert abs(clicked.astype(int) - masked).max() > 100
     assert legend(tab)[0].endswith(' · 1+') and legend(tab)[1] == second
-    assert model.asked[1:] == [['the red circle']]
+    assert model.queries[1:] == [['the red circle']]
 
     slider = tab.locator('#threshold input[type=range]')
     slider.focus()
     moved = changed_canvas(tab, lambda: slider.press('PageUp'))
     assert abs(moved.astype(int) - clicked).max() > 50
-    assert len(model.asked) == 2
+    assert len(model.queries) == 2
 
     with tab.expect_download() as download:
         tab.click('#save-coco')
@@ -154,7 +154,7 @@ def test_from_a_picture_to_files(tab, picture, model, address, tmp_path):
 
 
 def test_the_keyboard_suffices(tab, picture, model):
-    open_picture(tab, picture)
+    open_image(tab, picture)
     tab.focus('#expressions textarea')
     tab.keyboard.type('red')
     tab.keyboard.press('Enter')
@@ -172,21 +172,21 @@ def test_the_keyboard_suffices(tab, picture, model):
     tab.get_by_label('y, from the top').fill('12')
     add = tab.get_by_role('button', name='Add point')
     changed_canvas(tab, lambda: add.press('Enter'))
-    assert model.asked[-1] == ['blue']
+    assert model.queries[-1] == ['blue']
     assert legend(tab)[1].endswith(' · 1+')
 
 
-def test_a_drawn_scene_is_asked_at_once(tab, model):
+def test_a_drawn_scene_runs_at_once(tab, model):
     tab.locator('#examples button').first.click()
     tab.wait_for_selector('#legend label')
-    (expressions,) = model.asked
+    (expressions,) = model.queries
     written = tab.input_value('#expressions textarea').splitlines()
     assert written == expressions and len(legend(tab)) == len(written)
 
 
 def drag(tab, *places):
     """Move the mouse, its button down, from place to place."""
-    corner = tab.locator('#picture img').bounding_box()
+    corner = tab.locator('#canvas img').bounding_box()
     for i, (x, y) in enumerate(places):
         tab.mouse.move(corner['x'] + x, corner['y'] + y)
         if i == 0:
@@ -199,8 +199,8 @@ def test_without_text_one_clicks_and_drags(
 ):
     tab = open_tab(serve_page(textless_model))
     assert tab.locator('#expressions, #find').count() == 0
-    open_picture(tab, picture)
-    image = tab.locator('#picture img').bounding_box()
+    open_image(tab, picture)
+    image = tab.locator('#canvas img').bounding_box()
     # The canvas of 720 x 480 lies in the middle.
     margin = [(image['width'] - 720) / 2, (image['height'] - 480) / 2]
 
@@ -211,13 +211,13 @@ def test_without_text_one_clicks_and_drags(
     (line,) = legend(tab)
     assert line.startswith('Object 1 · ') and line.endswith(' · box')
     (session,) = store._sessions.values()
-    box = np.array(session.answers[0].box)
+    box = np.array(session.predictions[0].box)
     expected = (np.array([90, 60, 300, 200]) - margin * 2) / 12
     np.testing.assert_allclose(box, expected, rtol=0, atol=0.1)
     # A drag is no click, and a click after it is none.
     spot = dict(x=200, y=100)
     clicked = changed_canvas(
-        tab, lambda: tab.click('#picture img', position=spot)
+        tab, lambda: tab.click('#canvas img', position=spot)
     )
     (line,) = legend(tab)
     assert line.endswith(' · 1+ · box')
@@ -231,7 +231,7 @@ def test_without_text_one_clicks_and_drags(
     assert abs(undone.astype(int) - clicked).max() > 50
     tab.click('#new')
     tab.wait_for_function('!document.querySelector("#legend input:checked")')
-    changed_canvas(tab, lambda: tab.click('#picture img', position=spot))
+    changed_canvas(tab, lambda: tab.click('#canvas img', position=spot))
     tab.wait_for_selector('#legend label:nth-child(2)')
     assert legend(tab)[1].startswith('Object 2 · ')
     with tab.expect_download() as download:
@@ -249,7 +249,7 @@ def test_without_text_one_clicks_and_drags(
 
 def test_mistakes_are_sentences(tab, picture, tmp_path):
     broken = tmp_path / 'broken.png'
-    broken.write_bytes(b'no picture at all')
+    broken.write_bytes(b'no image at all')
     large = tmp_path / 'large.png'
     Image.new('1', (10_000, 10_000)).save(large)
 
@@ -259,12 +259,12 @@ def test_mistakes_are_sentences(tab, picture, tmp_path):
         tab.wait_for_selector('.toast-body', state='detached')
 
     tab.click('#find')
-    wait_for('There is no picture yet: drop one first.')
+    wait_for('There is no image yet: drop one first.')
     upload(tab, broken)
     wait_for('Broken.png is not an image that can be read')
     # The place is free for another one.
     upload(tab, large)
     wait_for('10000 x 10000 pixels, 100 megapixels; at most 64 are read')
-    open_picture(tab, picture)
+    open_image(tab, picture)
     tab.click('#find')
     wait_for('There is no expression.')

@@ -31,7 +31,7 @@ def make_page(folder: Path) -> Target:
         if not isinstance(said, dict):
             return
         session = sessions.Session(str(said.get('name')), pixels)
-        session = sessions.ask(session, said.get('text'), model)
+        session = sessions.query(session, said.get('text'), model)
         for point in (said.get('typed'), _clicked(said.get('clicked'))):
             if point is not None:
                 session = sessions.add_point(
