@@ -49,7 +49,7 @@ ROWS = (
     'ldit-frozen-text',
 )
 METRICS = ('mIoU', 'oIoU', 'P@0.5')
-# What an expression asks for, by the words of SynthRef; the first that fits.
+# What an expression names, by the words of SynthRef; the first that fits.
 KINDS = {
     'relation': r'\b(of the|above|below|under|closest)\b',
     'place': r'\b(left|right|top|bottom|middle|highest|lowest)\b',

@@ -1,7 +1,7 @@
-"""Draw the documentation's pictures: ``draw_docs.py``.
+"""Draw the documentation's figures: ``draw_docs.py``.
 
 Run it where ``tools/quickstart.sh`` has left its model, from a clean checkout:
-``docs/images/README.md`` then names the commit. Pictures of the page and of
+``docs/images/README.md`` then names the commit. Figures of the page and of
 the report need Chromium and playwright.
 
 Plots of measurements are not drawn here, but by what measures: ``speed.py``
@@ -54,31 +54,31 @@ WORDS = (
 
 
 def tile(
-    pictures: Sequence[np.ndarray], columns: int, width: int
+    figures: Sequence[np.ndarray], columns: int, width: int
 ) -> np.ndarray:
-    """Arrange (H, W, 3) uint8 pictures in rows, each ``width`` pixels wide."""
+    """Arrange (H, W, 3) uint8 figures in rows, each ``width`` pixels wide."""
     scaled = []
-    for picture in pictures:
-        height = round(picture.shape[0] * width / picture.shape[1])
-        way = cv2.INTER_AREA if width < picture.shape[1] else cv2.INTER_CUBIC
-        scaled.append(cv2.resize(picture, (width, height), interpolation=way))
+    for figure in figures:
+        height = round(figure.shape[0] * width / figure.shape[1])
+        way = cv2.INTER_AREA if width < figure.shape[1] else cv2.INTER_CUBIC
+        scaled.append(cv2.resize(figure, (width, height), interpolation=way))
     rows = [scaled[i : i + columns] for i in range(0, len(scaled), columns)]
-    heights = [max(len(picture) for picture in row) for row in rows]
+    heights = [max(len(figure) for figure in row) for row in rows]
     size = sum(heights) + GAP * len(rows), columns * (width + GAP) - GAP
     sheet = np.full((*size, 3), PAPER, np.uint8)
     top = 0
     for row, height in zip(rows, heights, strict=True):
-        for i, picture in enumerate(row):
+        for i, figure in enumerate(row):
             left = i * (width + GAP)
-            sheet[top : top + len(picture), left : left + width] = picture
+            sheet[top : top + len(figure), left : left + width] = figure
         top += height + GAP
     return sheet[:-GAP]
 
 
-def caption(picture: np.ndarray, lines: Sequence[str]) -> np.ndarray:
-    """Write expressions below a picture, broken where it ends."""
+def caption(figure: np.ndarray, lines: Sequence[str]) -> np.ndarray:
+    """Write expressions below a figure, broken where it ends."""
     font = ImageFont.load_default(15)
-    height, width = picture.shape[:2]
+    height, width = figure.shape[:2]
     broken = ['']
     for line in lines:
         for word in f'“{line}”'.split():
@@ -89,7 +89,7 @@ def caption(picture: np.ndarray, lines: Sequence[str]) -> np.ndarray:
                 broken[-1] = longer
         broken.append('')
     canvas = Image.new('RGB', (width, height + 20 * len(broken)), PAPER)
-    canvas.paste(Image.fromarray(picture), (0, 0))
+    canvas.paste(Image.fromarray(figure), (0, 0))
     draw = ImageDraw.Draw(canvas)
     for number, text in enumerate(broken):
         draw.text((0, height + 4 + 19 * number), text, INK, font)
@@ -99,16 +99,16 @@ def caption(picture: np.ndarray, lines: Sequence[str]) -> np.ndarray:
 def draw_object(scene: Scene, number: int, lines: Sequence[str]) -> np.ndarray:
     """Draw a scene with the outline of an object and its expressions."""
     side = 240
-    picture = render(scene, side).copy()
+    figure = render(scene, side).copy()
     mask = np.zeros((side, side), np.uint8)
     corners = outline(scene.objects[number]) * side
     cv2.fillPoly(mask, [corners.round().astype(np.int32)], 1)
-    tint(picture, mask, TRUTH_COLOR, 0, CASING)
-    return caption(picture, lines)
+    tint(figure, mask, TRUTH_COLOR, 0, CASING)
+    return caption(figure, lines)
 
 
-class Pictures:
-    """What each picture shows.
+class Figures:
+    """What each figure shows.
 
     Args:
         model: Folder that the quickstart has left.
@@ -189,7 +189,7 @@ class Pictures:
                     with Path(folder, 'own.py').open('a') as file:
                         file.write(config)
             sheet = Path(folder, 'work_dirs/own_items/sheet.png')
-            return read_picture(sheet)
+            return read_image(sheet)
 
     def report(self) -> np.ndarray:
         """The report's first screens, side by side."""
@@ -209,7 +209,7 @@ class Pictures:
                 top = round(second.bounding_box()['y']) - 20
                 shot = Path(folder, 'page.png')
                 tab.screenshot(path=shot, full_page=True)
-            page = read_picture(shot)
+            page = read_image(shot)
         parts = page[:1150], page[top : top + 1150]
         return np.concatenate(parts, axis=1)
 
@@ -234,7 +234,7 @@ class Pictures:
                 tab.wait_for_selector('#legend label')
                 tab.wait_for_timeout(1000)
                 tab.screenshot(path=Path(folder, 'page.png'))
-                return read_picture(Path(folder, 'page.png'))
+                return read_image(Path(folder, 'page.png'))
         finally:
             server.terminate()
             server.wait()
@@ -247,20 +247,20 @@ class Pictures:
     ) -> np.ndarray:
         """Arrange what ``mmdit test --show-dir`` drew of rows."""
         names = [picture_name(row['img_path'], row['sent_id']) for row in rows]
-        drawn = [read_picture(self.model / 'overlays' / n) for n in names]
+        drawn = [read_image(self.model / 'overlays' / n) for n in names]
         return tile(drawn, columns, width)
 
 
 SHARES = (97, 85, 70, 50, 40, 10)
-PICTURES: dict[str, Callable[[Pictures], np.ndarray]] = {
+FIGURES: dict[str, Callable[[Figures], np.ndarray]] = {
     name: draw
-    for name, draw in vars(Pictures).items()
+    for name, draw in vars(Figures).items()
     if not name.startswith('_')
 }
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Return a picture as (H, W, 3) uint8, RGB."""
+def read_image(path: Path) -> np.ndarray:
+    """Return a figure as (H, W, 3) uint8, RGB."""
     return np.asarray(Image.open(path).convert('RGB'))
 
 
@@ -293,7 +293,7 @@ def write_method(out_dir: Path) -> None:
 
 
 def describe(model: Path, names: Sequence[str]) -> str:
-    """Say of what the pictures are."""
+    """Say of what the figures are."""
     commit = subprocess.check_output(
         ['git', 'describe', '--always', '--dirty', '--exclude=*'],
         cwd=ROOT,
@@ -312,26 +312,26 @@ def describe(model: Path, names: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Draw what is asked for, or all."""
+    """Draw the figures that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        'names', nargs='*', metavar='NAME', help=', '.join(PICTURES)
+        'names', nargs='*', metavar='NAME', help=', '.join(FIGURES)
     )
     parser.add_argument(
         '--model', type=Path, default=Path('work_dirs/quickstart')
     )
     parser.add_argument('--out-dir', type=Path, default=ROOT / 'docs/images')
     args = parser.parse_args()
-    if unknown := set(args.names) - set(PICTURES):
+    if unknown := set(args.names) - set(FIGURES):
         parser.error(f'there is no {", ".join(unknown)}')
-    pictures = Pictures(args.model)
-    for name in args.names or PICTURES:
-        drawn = Image.fromarray(PICTURES[name](pictures))
+    figures = Figures(args.model)
+    for name in args.names or FIGURES:
+        drawn = Image.fromarray(FIGURES[name](figures))
         drawn.save(args.out_dir / f'{name}.png', optimize=True)
         print(f'{name}.png')
     if not args.names:
         write_method(args.out_dir)
-        names = ['method.svg', *(f'{name}.png' for name in PICTURES)]
+        names = ['method.svg', *(f'{name}.png' for name in FIGURES)]
         (args.out_dir / 'README.md').write_text(describe(args.model, names))
 
 

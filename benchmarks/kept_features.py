@@ -1,6 +1,6 @@
 """Measure what kept features save: ``kept_features.py WEIGHTS``.
 
-A click on an image that was asked about before, with the features of its
+A click on an image that was queried before, with the features of its
 image kept and without, in CPU seconds. Random weights take as long as any.
 """
 

@@ -1,8 +1,8 @@
 """Score a model before and after simulated refinement clicks.
 
-``python benchmarks/measure_clicks.py CONFIG CHECKPOINT`` asks every
-expression of the test set, clicks where the mask is wrong, as far inside the
-error as can be, and asks again with the points so far and the last mask.
+``python benchmarks/measure_clicks.py CONFIG CHECKPOINT`` predicts every
+expression of the test set, clicks in the center of the larger error region,
+and predicts again with the points so far and the last mask.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def parse_args() -> argparse.Namespace:
 
 
 @torch.no_grad()
-def answer(
+def predict(
     model: Any, batch: dict, clicks: int
 ) -> Iterator[list[SegDataSample]]:
     """Yield the predictions of a batch after 0, 1, ... clicks."""
@@ -51,15 +51,17 @@ def answer(
         predictions = model.test_step(dict(batch, data_samples=samples))
         yield predictions
         samples = [
-            correct(sample, prediction)
+            add_click(sample, prediction)
             for sample, prediction in zip(samples, predictions, strict=True)
         ]
 
 
-def correct(sample: SegDataSample, prediction: SegDataSample) -> SegDataSample:
+def add_click(
+    sample: SegDataSample, prediction: SegDataSample
+) -> SegDataSample:
     """Return a data sample with one more click, if its mask is wrong.
 
-    The click lies in the larger of what was missed and what is too much.
+    The click lies in the larger of false negatives and false positives.
     """
     truth, found = (
         data.data[0].cpu().numpy() > 0
@@ -103,8 +105,8 @@ def main() -> None:
     for _ in range(args.clicks + 1):
         metrics.append(METRICS.build(dict(type='ReferIoUMetric')))
     for batch in track(loader, 'Clicking', console=Console(stderr=True)):
-        answers = answer(model, batch, args.clicks)
-        for metric, samples in zip(metrics, answers, strict=True):
+        predictions = predict(model, batch, args.clicks)
+        for metric, samples in zip(metrics, predictions, strict=True):
             metric.process(None, [sample.to_dict() for sample in samples])
     rows = [metric.evaluate(len(loader.dataset)) for metric in metrics]
     table = Table('clicks', *rows[0])

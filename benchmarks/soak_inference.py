@@ -1,4 +1,4 @@
-"""Ask a tiny model for hours about good and broken images.
+"""Run a tiny model for hours on good and broken images.
 
 Images have many sizes and kinds; some are cut, damaged or no images at all.
 They come as paths, bytes, open files, arrays and folders. A call of the CSV
@@ -80,7 +80,7 @@ def make_image(rng: random.Random) -> bytes:
     return bytes(content)
 
 
-def ask(inferencer: ReferringSegInferencer, rng: random.Random) -> Counter:
+def predict(inferencer: ReferringSegInferencer, rng: random.Random) -> Counter:
     """Call once with one to six images; count what comes back."""
     with TemporaryDirectory() as folder:
         sources: list = []
@@ -104,7 +104,7 @@ def ask(inferencer: ReferringSegInferencer, rng: random.Random) -> Counter:
     return found
 
 
-def ask_shell(folder: Path, model: list[str], rng: random.Random) -> None:
+def run_shell(folder: Path, model: list[str], rng: random.Random) -> None:
     """Run the command on a folder, twice: the second finds all done."""
     with TemporaryDirectory() as photos:
         for i in range(3):
@@ -123,7 +123,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Ask until the time is over."""
+    """Predict until the time is over."""
     args = parse_args()
     rng, found = random.Random(args.seed), Counter()
     with (
@@ -136,10 +136,10 @@ def main() -> None:
         )
         model = [f'--model={config}', f'--weights={weights}', '--device=cpu']
         while recorder.running:
-            found += ask(inferencer, rng)
+            found += predict(inferencer, rng)
             recorder.count()
             if recorder.calls % 50 == 0:
-                ask_shell(Path(name), model, rng)
+                run_shell(Path(name), model, rng)
     sys.stdout.write(f'{dict(found)}\n')
 
 

@@ -68,7 +68,7 @@ def make_parser():
         default=[],
         metavar='ARGUMENT',
         help='CONFIG and WEIGHTS of mmdit web (default: a stand-in that '
-        'answers at once, so that the page has the most to do)',
+        'predicts at once, so that the page has the most to do)',
     )
     return parser
 
@@ -84,7 +84,7 @@ def make_image(rng):
 
 
 def visit(address, rng):
-    """Do what a visitor does, once; raise where a response is an error."""
+    """Do what a visitor does, once; raise where it is an error."""
     visitor = Visitor(address)
     try:
         outputs = [visitor.open(make_image(rng), 'photo.jpg'), visitor.show()]

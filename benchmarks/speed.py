@@ -120,7 +120,7 @@ def read_input(text: str) -> tuple[int, int]:
 
 
 def make_cases(args: argparse.Namespace) -> Iterator[tuple[Setting, Case]]:
-    """Go through what the command line asks for."""
+    """Go through what the command line selects."""
     for arch in args.archs:
         for batch, size in args.inputs:
             for direction in args.passes:

@@ -71,6 +71,6 @@ def draw_curve(rows: list[dict], path: Path) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Write a picture."""
+    """Write a figure."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)

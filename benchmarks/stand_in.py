@@ -1,4 +1,4 @@
-"""An inferencer that answers at once, so that the page has the most to do."""
+"""An inferencer that predicts at once, so that the page has the most to do."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace

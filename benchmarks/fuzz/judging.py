@@ -29,7 +29,7 @@ _FORBIDDEN = (
 
 
 class Escape(BaseException):
-    """Something in a file has run code or asked the network."""
+    """Something in a file has run code or opened a connection."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _place(error: BaseException) -> str:
 
 
 class Watch:
-    """Raise ``Escape`` where a door runs a command, code or asks a network.
+    """Raise ``Escape`` where a reader runs code or opens a connection.
 
     Code that a file brings along is compiled under a name that is neither of
     a library nor of this checkout. Imports may do as they like: the watch

@@ -31,7 +31,7 @@ _KINDS = {
 
 
 def choose_engine(engine: str) -> str:
-    """Return ``atheris`` where it is installed, if nothing else is asked."""
+    """Return ``atheris`` where it is installed, if nothing else is chosen."""
     if engine != 'auto':
         return engine
     return 'atheris' if find_spec('atheris') else 'random'

@@ -41,7 +41,7 @@ def make_result(config, seed, score):
     }
 
 
-def test_every_row_of_the_paper_has_a_twin(tool):
+def test_every_row_of_the_paper_has_a_counterpart(tool):
     papers = {
         path.name.split('_')[0]
         for path in (ROOT / 'configs/dit').glob('*_sam-vit-b_*refcoco-512*')

@@ -47,11 +47,11 @@ def predict(truth_box, found_box):
 
 
 def test_the_larger_mistake_is_clicked(tool, sample):
-    missed = tool.correct(sample, predict((0, 9, 0, 20), (0, 9, 0, 11)))
+    missed = tool.add_click(sample, predict((0, 9, 0, 20), (0, 9, 0, 11)))
     assert missed.prompts.labels.tolist() == [1, -1]
     x, y = (missed.prompts.points[0] / 2).round().tolist()
     assert 11 <= x < 20 and 0 <= y < 9
-    surplus = tool.correct(sample, predict((0, 5, 0, 5), (0, 5, 0, 25)))
+    surplus = tool.add_click(sample, predict((0, 5, 0, 5), (0, 5, 0, 25)))
     assert surplus.prompts.labels.tolist() == [0, -1]
     # The best mask is what the next one starts from.
     assert surplus.mask_input.data.unique().tolist() == [1]
@@ -59,12 +59,12 @@ def test_the_larger_mistake_is_clicked(tool, sample):
 
 def test_clicks_add_up_and_a_right_mask_gets_none(tool, sample):
     wrong = predict((0, 9, 0, 20), (0, 9, 0, 11))
-    once = tool.correct(sample, wrong)
-    twice = tool.correct(once, wrong)
+    once = tool.add_click(sample, wrong)
+    twice = tool.add_click(once, wrong)
     assert twice.prompts.labels.tolist() == [1, 1, -1]
     assert torch.equal(twice.prompts.points[0], once.prompts.points[0])
     right = predict((0, 9, 0, 20), (0, 9, 0, 20))
-    assert tool.correct(sample, right) is sample
+    assert tool.add_click(sample, right) is sample
 
 
 def test_a_box_needs_no_padding(tool, sample):
@@ -73,7 +73,7 @@ def test_a_box_needs_no_padding(tool, sample):
         labels=torch.tensor([2, 3]),
     )
     wrong = predict((0, 9, 0, 20), (0, 9, 0, 11))
-    assert tool.correct(sample, wrong).prompts.labels.tolist() == [2, 3, 1]
+    assert tool.add_click(sample, wrong).prompts.labels.tolist() == [2, 3, 1]
 
 
 def test_every_number_of_clicks_has_its_row(

@@ -43,7 +43,7 @@ _KINDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 def _encode(file_format: str, mode: str, options: dict) -> bytes:
-    """Write a picture; nothing where Pillow was built without the format."""
+    """Write an image; nothing where Pillow was built without the format."""
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (_HEIGHT, _WIDTH, 3), np.uint8)
     image = Image.fromarray(pixels)

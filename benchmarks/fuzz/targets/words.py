@@ -42,7 +42,7 @@ def _write_vocabulary(folder: Path) -> str:
 
 
 def make_expressions(folder: Path) -> Target:
-    """What a person asks."""
+    """What a person queries."""
     path = folder / 'expression.txt'
     encoder = BertTextEncoder(
         config=_BERT, vocab_file=_write_vocabulary(folder), max_tokens=8
