@@ -58,8 +58,8 @@ def make_forward(parts: Mapping[str, Part], runs: Any) -> Callable[[], Any]:
     def forward() -> Any:
         (text,) = runs['text'](words)
         inputs = dict(pixels, text=text)
-        if 'real' in inputs:
-            inputs['real'] = words['real'].bool()
+        if 'attention_mask' in inputs:
+            inputs['attention_mask'] = words['attention_mask'].bool()
         return runs['mask'](inputs)
 
     return forward

@@ -123,7 +123,7 @@ rehearse() {
     fails_with 'mmdit-seg[heif]' \
         mmdit segment photo.heic red --model old/run
     fails_with 'mmdit-seg[onnx]' mmdit export old/run/*.py \
-        old/run/iter_1.pth --out exported
+        old/run/iter_1.pth --out-dir exported
     segment old/run again
     cmp -s old/masks/predictions.json again/predictions.json ||
         say '      its masks differ from those of the earlier version'
@@ -134,7 +134,7 @@ rehearse() {
     quietly pip check
     train_and_segment new
     (cd -- new && quietly mmdit test run/*.py run/iter_1.pth --out rows.json)
-    quietly mmdit export new/run/*.py new/run/iter_1.pth --out exported
+    quietly mmdit export new/run/*.py new/run/iter_1.pth --out-dir exported
     quietly python -c 'import mmdit.web, gradio, peft, pillow_heif, gdown'
     pip list | grep -E '^(torch|numpy|transformers|gradio) '
     finish_step

@@ -4,12 +4,15 @@
 """
 
 import argparse
+from pathlib import Path
 
-from mmdit.cli.naming import add_model, load_model
+from mmdit.cli.naming import add_model, load_model, require_model
 from mmdit.export.check import largest_differences, open_file
 from mmdit.export.folder import FORMATS, export_model
 from mmdit.export.modules import make_parts
 from mmdit.export.onnx import OPSET
+from mmdit.hub.folder import is_model_folder
+from mmdit.runtime.settings import ONNX
 
 # Of probabilities, and of the text.
 TOLERANCE = 1e-4
@@ -24,7 +27,12 @@ def parse_args() -> argparse.Namespace:
         'not; 2 wrong arguments.',
     )
     add_model(parser)
-    parser.add_argument('--out', required=True, help='folder to write')
+    parser.add_argument(
+        '--out-dir',
+        type=Path,
+        help="folder to write (default: onnx/ in a model's own folder, as "
+        'mmdit.hub.save_pretrained writes it)',
+    )
     parser.add_argument(
         '--format',
         default='onnx',
@@ -49,10 +57,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Write, report, and compare."""
     args = parse_args()
+    folder = args.out_dir or default_folder(args)
     inferencer = load_model(args, 'cpu')
     model = inferencer.model
     paths = export_model(
-        model, inferencer.cfg, args.out, args.format, args.opset
+        model, inferencer.cfg, folder, args.format, args.opset
     )
     parts = {part.name: part for part in make_parts(model)}
     equal = True
@@ -68,6 +77,17 @@ def main() -> None:
         print(line)
     if not equal:
         raise ValueError(f'a difference exceeds {TOLERANCE:g}')
+
+
+def default_folder(args: argparse.Namespace) -> Path:
+    """Return where the files of a model's own folder go."""
+    model, _ = require_model(args)
+    if isinstance(model, str) and is_model_folder(Path(model)):
+        return Path(model, ONNX)
+    raise ValueError(
+        'nowhere to write to; give --out-dir, or a folder that '
+        'mmdit.hub.save_pretrained wrote as MODEL'
+    )
 
 
 __all__ = ['main']

@@ -43,7 +43,7 @@ class Part(nn.Module):
         batch = Dim('batch', min=1, max=MAX_BATCH)
         length = Dim('length', min=1, max=self.max_tokens)
         return tuple(
-            {0: batch} if name == 'image' else {0: batch, 1: length}
+            {0: batch} if name == 'pixel_values' else {0: batch, 1: length}
             for name in self.example(1, 1)
         )
 
@@ -63,25 +63,26 @@ class TextPart(Part):
         super().__init__(segmentor.text_encoder.max_tokens)
         self.encoder = segmentor.text_encoder.encoder
 
-    def forward(self, ids: Tensor, real: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Encode expressions.
 
         Args:
-            ids: (B, L) int64 token ids.
-            real: (B, L) int64, 1 at real tokens and 0 at padding.
+            input_ids: (B, L) int64 token ids.
+            attention_mask: (B, L) int64, 1 at real tokens and 0 at padding.
 
         Returns:
             (B, L, D).
         """
         return self.encoder(
-            input_ids=ids, attention_mask=real
+            input_ids=input_ids, attention_mask=attention_mask
         ).last_hidden_state
 
     def example(self, batch: int, length: int) -> dict[str, Tensor]:
         """Return random inputs by name, in the order of ``forward``."""
         words = self.encoder.config.vocab_size
         ids = torch.randint(words, (batch, length))
-        return dict(ids=ids, real=_some_real(batch, length).long())
+        real = _some_real(batch, length).long()
+        return dict(input_ids=ids, attention_mask=real)
 
 
 class MaskPart(Part):
@@ -99,15 +100,18 @@ class MaskPart(Part):
         self.segmentor = segmentor
 
     def forward(
-        self, image: Tensor, text: Tensor, real: Tensor | None = None
+        self,
+        pixel_values: Tensor,
+        text: Tensor,
+        attention_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Segment what the text refers to.
 
         Args:
-            image: (B, 3, h, w) normalized, padded images.
+            pixel_values: (B, 3, h, w) normalized, padded images.
             text: (B, L, D).
-            real: (B, L) bool, True at real tokens; an input of models whose
-                text encoder has ``mask_padding`` and of no others.
+            attention_mask: (B, L) bool, True at real tokens; an input of
+                models whose text encoder has ``mask_padding``, no others.
 
         Returns:
             Logits (B, M, h, w) and each mask's predicted IoU (B, M).
@@ -116,11 +120,13 @@ class MaskPart(Part):
         points = labels = None
         if head.train_points:
             # In training, an item without prompts has two times padding.
-            points = image.new_zeros(image.shape[0], 2, 2)
+            points = pixel_values.new_zeros(pixel_values.shape[0], 2, 2)
             labels = torch.full_like(points[..., 0], -1, dtype=torch.long)
-        feats = self.segmentor.extract_feat(image, text, real)
-        logits, scores = head.predict_masks(feats, text, real, points, labels)
-        size = image.shape[-2], image.shape[-1]
+        feats = self.segmentor.extract_feat(pixel_values, text, attention_mask)
+        logits, scores = head.predict_masks(
+            feats, text, attention_mask, points, labels
+        )
+        size = pixel_values.shape[-2], pixel_values.shape[-1]
         return head.predict(logits, size), scores
 
     def example(self, batch: int, length: int) -> dict[str, Tensor]:
@@ -128,11 +134,11 @@ class MaskPart(Part):
         encoder = self.segmentor.text_encoder
         size = self.segmentor.data_preprocessor.size
         inputs = dict(
-            image=torch.randn(batch, 3, *size),
+            pixel_values=torch.randn(batch, 3, *size),
             text=torch.randn(batch, length, encoder.embed_dims),
         )
         if encoder.mask_padding:
-            inputs['real'] = _some_real(batch, length)
+            inputs['attention_mask'] = _some_real(batch, length)
         return inputs
 
 

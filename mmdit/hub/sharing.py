@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mmdit.models.text_encoders.saving import TEXT_ENCODER
+from mmdit.runtime.settings import ONNX
 
 from .card import FILE as CARD
 from .client import hub_library
@@ -14,6 +15,8 @@ PATTERNS = [
     *(CARD, FILE, WEIGHTS),
     *(f'{TEXT_ENCODER}/*{suffix}' for suffix in ('.json', '.txt', '.model')),
 ]
+# Beside them, for those who run a model without torch.
+EXPORTED = [f'{ONNX}/*{suffix}' for suffix in ('.onnx', '.data', '.json')]
 
 
 def push_to_hub(
@@ -22,7 +25,7 @@ def push_to_hub(
     private: bool | None = None,
     token: str | None = None,
 ) -> str:
-    """Upload a folder that :func:`save_pretrained` wrote.
+    """Upload a folder that :func:`save_pretrained` wrote, also its ``onnx/``.
 
     Args:
         folder: The folder; it is checked first.
@@ -40,7 +43,7 @@ def push_to_hub(
     api.upload_folder(
         repo_id=url.repo_id,
         folder_path=folder,
-        allow_patterns=PATTERNS,
+        allow_patterns=[*PATTERNS, *EXPORTED],
         commit_message='Upload a model of mmdit',
     )
     return str(url)

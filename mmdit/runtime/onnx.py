@@ -16,7 +16,7 @@ import numpy as np
 from .arrays import Prepared, prepare, restore
 from .images import MAX_PIXELS
 from .segmenter import Segmenter
-from .settings import TOKENIZER, load_settings
+from .settings import ONNX, TOKENIZER, load_settings
 from .streaming import Item
 from .wording import Wording
 
@@ -31,7 +31,8 @@ class OnnxSegmenter(Segmenter):
     earlier masks need the model itself.
 
     Args:
-        folder: What ``mmdit export`` wrote.
+        folder: What ``mmdit export`` wrote, or a model's folder with that in
+            ``onnx/``.
         threads: Threads of ONNX Runtime; by default as many as it chooses.
         providers: ONNX Runtime's execution providers, the first that can is
             taken; by default the CPU's.
@@ -53,7 +54,10 @@ class OnnxSegmenter(Segmenter):
                 f'OnnxSegmenter needs {error.name!r}; run: pip install '
                 'mmdit-seg[onnx]'
             ) from error
-        self.folder = folder = Path(folder)
+        folder = Path(folder)
+        if (folder / ONNX).is_dir():
+            folder = folder / ONNX
+        self.folder = folder
         self.settings = load_settings(folder)
         self.threshold = self.settings.threshold
         self.max_pixels = max_pixels
@@ -102,13 +106,15 @@ class OnnxSegmenter(Segmenter):
     ) -> list[dict]:
         """Run the graphs."""
         ids, real = self.tokenize([item.expression or '' for item in items])
-        (text,) = self._text.run(None, dict(ids=ids, real=real))
+        (text,) = self._text.run(
+            None, dict(input_ids=ids, attention_mask=real)
+        )
         prepared = [item.image.prepared for item in items]
         inputs: dict[str, Any] = dict(
-            image=np.stack([p.image for p in prepared]), text=text
+            pixel_values=np.stack([p.image for p in prepared]), text=text
         )
         if self.settings.mask_padding:
-            inputs['real'] = real.astype(bool)
+            inputs['attention_mask'] = real.astype(bool)
         logits, scores = self._mask.run(None, inputs)
         predictions = []
         for masks, best, p in zip(

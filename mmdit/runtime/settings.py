@@ -7,6 +7,8 @@ from pathlib import Path
 from mmdit.files import write_text
 
 FILE = 'settings.json'
+#: In the folder of a model, what was exported of it.
+ONNX = 'onnx'
 TOKENIZER = 'tokenizer.json'
 
 
@@ -80,4 +82,4 @@ def load_settings(folder: Path) -> Settings:
         ) from error
 
 
-__all__ = ['TOKENIZER', 'Settings', 'load_settings']
+__all__ = ['ONNX', 'TOKENIZER', 'Settings', 'load_settings']

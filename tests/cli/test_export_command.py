@@ -27,7 +27,7 @@ def test_both_formats_are_written_and_compared(
     model, mmdit, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    args = ['model.py', 'weights.pth', '--out', 'out', '--format', 'both']
+    args = ['model.py', 'weights.pth', '--out-dir', 'out', '--format', 'both']
     result = mmdit('export', *args, '--verify')
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -46,8 +46,10 @@ def test_both_formats_are_written_and_compared(
 
 def test_mistakes_are_one_line(model, mmdit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    result = mmdit('export', 'model.py', '--out', 'out')
+    result = mmdit('export', 'model.py', '--out-dir', 'out')
     assert result.stderr.startswith('error: no weights')
-    args = ['model.py', 'weights.pth', '--out', 'out', '--opset', '9']
+    result = mmdit('export', 'model.py', 'weights.pth')
+    assert result.stderr.startswith('error: nowhere to write to; give --out')
+    args = ['model.py', 'weights.pth', '--out-dir', 'out', '--opset', '9']
     result = mmdit('export', *args)
     assert result.stderr.startswith('error: opset 9')

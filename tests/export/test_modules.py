@@ -49,8 +49,8 @@ def test_padding_may_be_masked(tiny_segmentor, tmp_path):
         mask_padding=True,
     )
     text_part, part = make_parts(model)
-    assert 'real' in text_part.example(1, 1)
-    assert 'real' in part.example(1, 1)
+    assert 'attention_mask' in text_part.example(1, 1)
+    assert 'attention_mask' in part.example(1, 1)
     # ONNX of such a model is written in test_text_families.
     save_program(trace(part), tmp_path / 'mask.pt2')
     run = open_file(part, tmp_path / 'mask.pt2')

@@ -96,6 +96,11 @@ def test_a_fingerprint_follows_the_files(segmenter, exported, tmp_path):
     assert OnnxSegmenter(copy).fingerprint() != segmenter.fingerprint()
 
 
+def test_the_folder_of_a_model_has_the_graphs_beside_it(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / 'onnx')
+    assert OnnxSegmenter(tmp_path).folder == tmp_path / 'onnx'
+
+
 BLOCKED = ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmseg', 'transformers')
 CODE = f"""
 import sys

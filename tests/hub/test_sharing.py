@@ -41,6 +41,9 @@ def api(monkeypatch):
 def test_a_checked_folder_is_sent(config, model, tmp_path, api):
     folder = save_pretrained(model, config, tmp_path / 'model')
     (folder / 'notes.txt').write_text('private')
+    (folder / 'onnx').mkdir()
+    for name in ('text.onnx', 'mask.onnx.data', 'settings.json'):
+        (folder / 'onnx' / name).touch()
     url = push_to_hub(folder, 'me/model', private=True, token='hf_x')
     assert url == 'https://hub/me/model'
     token, create, (_, sent) = api.calls
