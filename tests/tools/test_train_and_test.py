@@ -304,8 +304,7 @@ def test_a_small_ldit_overfits_real_items(mini, real_vocab, monkeypatch):
     """Without its text it would find one thing of four, whatever it learns."""
     monkeypatch.chdir(mini)
     init_default_scope('mmdit')
-    name = 'ldit_tiny_overfit_refer-mini-128x128.py'
-    cfg = Config.fromfile(ROOT / 'configs/refer_mini' / name)
+    cfg = Config.fromfile(Path(__file__).with_name('overfit_config.py'))
     cfg.model.data_preprocessor.size = (64, 64)
     cfg.model.backbone.img_size = 64
     batches = []

@@ -2,7 +2,7 @@
 # the model and the scores fit together. Needs a vocabulary of the items:
 #   mmdit build-vocab data/refer_mini \
 #       data/refer_mini/vocab.txt
-_base_ = '../own/ldit_tiny_jsonl-128x128.py'
+_base_ = '../../configs/own/ldit_tiny_jsonl-128x128.py'
 data_root = 'data/refer_mini/'
 trained_on = 'a handful of photographs, overfitted'
 model = dict(
