@@ -5,11 +5,13 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
+from mmdit.datasets.transforms.prompts import (
+    BOTTOM_RIGHT,
+    PADDING,
+    TOP_LEFT,
+)
 from mmdit.runtime.prompts import Prompts
 from mmdit.runtime.streaming import Item
-
-# SAM's labels of padding and of a box's corners.
-PADDING, TOP_LEFT, BOTTOM_RIGHT = -1, 2, 3
 
 
 def pack(item: Item) -> dict:

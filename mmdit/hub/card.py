@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmdit.evaluation import ReferIoUMetric
+from mmdit.evaluation.tables import COLUMNS
 from mmdit.files import write_text
 from mmdit.version import __version__
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 FILE = 'README.md'
 TASK = 'image-segmentation'
 TAGS = ('mmdit', 'segment-anything', 'referring-image-segmentation')
-METRICS = ('mIoU', 'oIoU', 'P@0.5', 'P@0.7', 'P@0.9')
 BODY = """
 # {name}
 
@@ -63,7 +63,7 @@ def write_card(
     results = [
         _make_result(name, metric, values[metric])
         for name, values in scores.items()
-        for metric in METRICS
+        for metric in COLUMNS
     ]
     data = hub_library().ModelCardData(
         license=license,
@@ -95,7 +95,7 @@ def _score(name: str, rows: Sequence[dict]) -> dict[str, float]:
     if not rows:
         raise ValueError(f'no result rows of {name}')
     scores = ReferIoUMetric().compute_metrics(list(rows))
-    return {metric: round(float(scores[metric]), 2) for metric in METRICS}
+    return {metric: round(float(scores[metric]), 2) for metric in COLUMNS}
 
 
 def _make_result(name: str, metric: str, value: float) -> 'EvalResult':
@@ -113,9 +113,9 @@ def _table(
     measured: Mapping[str, Sequence[dict]],
 ) -> str:
     """Return the metrics, in percent, as a section."""
-    rows = [['data set', *METRICS, 'expressions'], ['---'] * 7]
+    rows = [['data set', *COLUMNS, 'expressions'], ['---'] * 7]
     for name, values in scores.items():
-        numbers = [f'{values[metric]:.2f}' for metric in METRICS]
+        numbers = [f'{values[metric]:.2f}' for metric in COLUMNS]
         rows.append([name, *numbers, str(len(measured[name]))])
     lines = [f'| {" | ".join(row)} |' for row in rows]
     return '\n## Measured\n\nPercent.\n\n' + '\n'.join(lines) + '\n'

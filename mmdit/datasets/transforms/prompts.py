@@ -8,7 +8,7 @@ from mmcv.transforms import BaseTransform
 
 from mmdit.registry import TRANSFORMS
 
-# SAM's labels of prompt points: padding, inside, and a box's two corners.
+#: SAM's labels: of a point that is none, of one inside, of a box's corners.
 PADDING, INSIDE, TOP_LEFT, BOTTOM_RIGHT = -1, 1, 2, 3
 
 

@@ -10,7 +10,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-PADDING = -1  # SAM's label of a point that is none
+from mmdit.datasets.transforms.prompts import PADDING
 
 
 def count_points(sample: SegDataSample) -> int:
