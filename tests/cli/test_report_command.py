@@ -28,7 +28,7 @@ def folder(tmp_path):
 def test_a_report_with_images(folder, report):
     options = ['--images', 'root', '--max-pictures', 9, '--draws', 50]
     printed = report('new.json', '--out', 'made/a.html', *options)
-    assert 'made/a.html: 40 expressions, 9 pictures' in printed.stdout
+    assert 'made/a.html: 40 expressions, 9 images' in printed.stdout
     page = (folder / 'made/a.html').read_text()
     assert page.count('data:image/webp') == 9
     assert '50 bootstrap draws' in page
@@ -59,7 +59,7 @@ def test_rows_that_do_not_match_are_rejected(folder, report):
         (['new.json', '--names', 'a', 'b'], '--names needs 1 for 1 model'),
         (['new.json', '--overlays', 'a', 'b'], 'at most one folder'),
         (['new.json', '--max-pictures', '-1'], 'must be 0 or more, got -1'),
-        (['new.json', '--images', 'else'], 'picture else/images/'),
+        (['new.json', '--images', 'else'], 'image else/images/'),
     ],
 )
 def test_mistakes_are_named(report, options, message):

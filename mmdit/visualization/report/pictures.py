@@ -109,7 +109,7 @@ def _open(path: Path, option: str) -> Image.Image:
             return image.convert('RGB')
     except FileNotFoundError as error:
         raise FileNotFoundError(
-            f'overlay {path} does not exist; expected the overlays of these '
+            f'image {path} does not exist; expected the images of these '
             f'rows under the folder that {option} names'
         ) from error
     except (UnidentifiedImageError, OSError) as error:
