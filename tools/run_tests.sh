@@ -31,7 +31,7 @@ smoke=(
     tests/models/heads
     tests/models/text_encoders
     tests/checkpoints/test_safe_loading.py
-    tests/apis/test_image_reading.py
+    tests/runtime/test_image_reading.py
     tests/engine/test_visualization_hook.py
     tests/visualization/report
     tests/web/test_handlers.py
@@ -48,15 +48,17 @@ if [[ ${1:-} == --floors* ]]; then
     select_environment
     export MMDIT_ENV=$ENV_DIR-floors MMDIT_RESOLUTION=lowest-direct
     export PYTHON=${PYTHON:-python3.10}
-    prepare_environment '[1/2] Oldest versions:'
+    select_environment
     passed=$ENV_DIR/.mmdit-passed
-    if [[ $once == --floors-once ]] && cmp -s "$passed" "$ENV_STAMP"; then
-        say '      the tests passed with these versions before'
+    if [[ $once == --floors-once && -f $passed && -x $ENV_PYTHON ]] &&
+        [[ $(<"$passed") == "$(environment_key)" ]]; then
+        say 'The tests passed with the oldest versions before.'
         exit 0
     fi
+    prepare_environment '[1/2] Oldest versions:'
     start_step '[2/2] Smoke tests: pytest'
     "${pytest[@]}" "${smoke[@]}" "$@"
-    cp -- "$ENV_STAMP" "$passed"
+    environment_key >"$passed"
     exit 0
 fi
 

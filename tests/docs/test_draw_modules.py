@@ -15,7 +15,7 @@ def modules():
     return module
 
 
-def test_rooms_import_those_below_them_only(modules):
+def test_packages_import_those_below_them_only(modules):
     places = {package: i for i, package in enumerate(modules.PACKAGES)}
     upwards = [
         where
