@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 from mmdit.parts import Part, open_part
 from mmdit.version import __version__
 
-Progress = Callable[[int, int | None], object]
+Progress = Callable[[int, int | None], None]
 #: Seconds without a single byte after which a server is given up.
 TIMEOUT = 30.0
 CHUNK = 1 << 20
