@@ -58,8 +58,8 @@ TRAINED_ON = 'trained_on'
 #: What is known of published files, which do not say it.
 PUBLISHED = {
     'dit': 'photographs of COCO, by the authors of the method',
-    'hf-sam': 'photographs of SA-1B, without words',
-    'sam': 'photographs of SA-1B, without words',
+    'hf-sam': 'photographs of SA-1B, without text',
+    'sam': 'photographs of SA-1B, without text',
 }
 SHOWN = 200
 _NOT_PLAIN = object()

@@ -76,8 +76,8 @@ def draw_item(item: dict) -> np.ndarray:
     )
     if 'prompts' in sample:
         draw_prompts(image, sample.prompts)
-    # Some items are named by points alone.
-    words = sample.expression or '(no words)'
+    # Some items have points alone.
+    words = sample.expression or '(no expression)'
     return draw_comparison(image, words, truth.astype(bool))
 
 

@@ -58,7 +58,7 @@ def parse_args() -> argparse.Namespace:
         'paths in the rows start',
     )
     parser.add_argument(
-        '--max-pictures',
+        *('--max-images', '--max-pictures'),  # the latter is the former name
         type=int,
         default=150,
         help='how many cases get an image; each takes some 20 to 60 kB',
@@ -81,10 +81,8 @@ def parse_args() -> argparse.Namespace:
             f'--overlays takes at most one folder for each of {models} '
             f'model{"s" if models > 1 else ""}, got {len(args.overlays)}'
         )
-    if args.max_pictures < 0:
-        parser.error(
-            f'--max-pictures must be 0 or more, got {args.max_pictures}'
-        )
+    if args.max_images < 0:
+        parser.error(f'--max-images must be 0 or more, got {args.max_images}')
     return args
 
 
@@ -95,7 +93,7 @@ def embed(
     scores = models[0].iou
     if len(models) == 2:
         scores = scores - models[1].iou
-    rows = choose_cases(scores, args.max_pictures, args.seed)
+    rows = choose_cases(scores, args.max_images, args.seed)
     if args.images is not None:
         return embed_images(models[0], rows, args.images), []
     if not args.overlays:
@@ -114,18 +112,18 @@ def main() -> None:
     if args.compare is not None:
         models.append(read_results(args.compare, names[1]))
         check_same_items(*models)
-    pictures, panels = embed(args, models)
+    images, panels = embed(args, models)
     page = make_page(
         models[0],
         models[1] if args.compare is not None else None,
-        pictures=pictures,
+        pictures=images,
         panels=panels,
         draws=args.draws,
         seed=args.seed,
     )
     write_text(args.out, page)
     print(
-        f'{args.out}: {len(models[0])} expressions, {len(pictures)} images, '
+        f'{args.out}: {len(models[0])} expressions, {len(images)} images, '
         f'{len(page.encode()) / 1e6:.1f} MB'
     )
 

@@ -71,7 +71,7 @@ class Abilities:
     """What a model takes, and so what the page shows."""
 
     reads_text: bool
-    #: Whether points and boxes suffice, without words.
+    #: Whether points and boxes suffice, without text.
     begins_by_prompts: bool
     #: Whether it was trained with points.
     trains_points: bool

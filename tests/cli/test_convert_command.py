@@ -84,7 +84,7 @@ def test_a_file_is_converted_and_comes_back(convert, src, sam, tmp_path):
     written = torch.load(ours, weights_only=True)
     assert written['meta'] == dict(
         converted_from='sam',
-        settings=dict(trained_on='photographs of SA-1B, without words'),
+        settings=dict(trained_on='photographs of SA-1B, without text'),
     )
     assert 'backbone.pos_embed' in written['state_dict']
     # Bare, as segment_anything reads it.

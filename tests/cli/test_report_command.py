@@ -58,7 +58,7 @@ def test_rows_that_do_not_match_are_rejected(folder, report):
         (['none.json'], "No such file or directory: 'none.json'"),
         (['new.json', '--names', 'a', 'b'], '--names needs 1 for 1 model'),
         (['new.json', '--overlays', 'a', 'b'], 'at most one folder'),
-        (['new.json', '--max-pictures', '-1'], 'must be 0 or more, got -1'),
+        (['new.json', '--max-images', '-1'], 'must be 0 or more, got -1'),
         (['new.json', '--images', 'else'], 'image else/images/'),
     ],
 )
