@@ -64,7 +64,7 @@ def open_image(content: bytes, name: str) -> Image.Image:
 
     Raises:
         ImportError: It is HEIC, and the package that reads it is missing.
-        ValueError: It is no image, or holds values of an unusual depth.
+        ValueError: It is not an image, or holds values of an unusual depth.
     """
     Image.init()
     if content[4:8] == b'ftyp' and b'hei' in content[8:64]:

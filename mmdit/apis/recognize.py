@@ -40,7 +40,7 @@ def make_config(
             same. None takes L-DIT, and the line says so.
 
     Raises:
-        KeyError: The kind is unknown, or the weights are no whole model.
+        KeyError: The kind is unknown, or the weights are not a whole model.
         ValueError: Weights alone do not tell the config.
     """
     source, renamed = to_mmdit(state_dict)
@@ -48,9 +48,8 @@ def make_config(
     if source not in CONFIGS:
         known = ', '.join(SOURCES[name].title for name in CONFIGS)
         raise ValueError(
-            f'these weights are {title}, which does not tell how it is '
-            'computed; give its config or its folder, too. Weights alone '
-            f'suffice for {known}'
+            f'these weights are {title}, which needs its config or its '
+            f'folder, too; weights alone suffice for {known}'
         )
     shapes = read_shapes(renamed.state_dict)
     cfg = Config.fromfile(resolve_config(CONFIGS[source]))

@@ -25,7 +25,7 @@ class _Shapes(dict):
     """Shapes by name."""
 
     def __missing__(self, key: str) -> tuple:
-        raise KeyError(f'these weights are no whole SAM: {key} is missing')
+        raise KeyError(f'these weights are not a whole SAM: {key} is missing')
 
 
 def read_shapes(state_dict: Mapping[str, Tensor]) -> Mapping[str, tuple]:

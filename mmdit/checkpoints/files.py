@@ -83,7 +83,7 @@ def _read_safetensors(path: Path) -> dict:
         return dict(state_dict=tensors, meta={KEY: json.loads(text)})
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f'{path}: {METADATA_KEY} of its metadata is no JSON'
+            f'{path}: {METADATA_KEY} of its metadata is not JSON'
         ) from error
 
 

@@ -159,8 +159,8 @@ def compare_settings(
         print_log(message, logger='current', level=logging.WARNING)
         return
     raise ValueError(
-        f'{message}\nLoad it with the config that it was trained with; to go '
-        'on all the same, set allow_other_settings=True in the config or give '
+        f'{message}\nLoad it with the config that it was trained with; to '
+        'load it anyway, set allow_other_settings=True in the config or give '
         '--allow-other-settings'
     )
 

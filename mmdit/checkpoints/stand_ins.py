@@ -25,7 +25,7 @@ class StandInDtype:
     def __init__(self, code: str, align: Any = False, copy: Any = True):
         if not isinstance(code, str) or not _NUMBER.fullmatch(code):
             raise pickle.UnpicklingError(
-                f'GLOBAL numpy.dtype of {code!r}, which is no number'
+                f'GLOBAL numpy.dtype of {code!r}, which is not a number'
             )
         self.dtype = np.dtype(code)
 

@@ -60,7 +60,7 @@ def check_finite(state_dict: Mapping[str, Tensor]) -> None:
         wrong = int((~torch.isfinite(value)).sum())
         raise ValueError(
             f'{key} of the checkpoint holds NaN or infinity ({wrong} of '
-            f'{value.numel()} values): its training went wrong; take an '
+            f'{value.numel()} values): its training diverged; take an '
             'earlier checkpoint'
         )
 

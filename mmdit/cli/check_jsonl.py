@@ -51,10 +51,11 @@ def parse_args() -> argparse.Namespace:
     for name in ('image_root', 'mask_root'):
         folder = getattr(args, name)
         if folder is not None and not folder.is_dir():
-            parser.error(f'--{name.replace("_", "-")} {folder} is no folder')
+            option = name.replace('_', '-')
+            parser.error(f'--{option} {folder} is not a folder')
     for path in args.files:
         if not path.is_file():
-            parser.error(f'{path} does not exist or is no file')
+            parser.error(f'{path} does not exist or is not a file')
     return args
 
 

@@ -115,7 +115,7 @@ def _find_mistake(args: argparse.Namespace) -> str:
     """Say what is wrong with the arguments, if anything is."""
     root = args.data_root
     if not root.is_dir():
-        return f'{root} is no folder; expected the folder of the data sets'
+        return f'{root} is not a folder; expected the folder of the data sets'
     if not args.sets:
         hint = f'expected {", ".join(IMAGE_FOLDERS)} in it'
         if args.split_by:
@@ -128,7 +128,7 @@ def _find_mistake(args: argparse.Namespace) -> str:
             here = ', '.join(dict(find_sets(root))) or 'no data set'
             return f'--dataset {name}: {root} holds {here}'
     if args.images is not None and not args.images.is_dir():
-        return f'--images {args.images} is no folder'
+        return f'--images {args.images} is not a folder'
     return find_mistake(args)
 
 

@@ -70,7 +70,7 @@ def parse_args() -> argparse.Namespace:
     if not 0 < args.val_share < 1:
         parser.error(f'--val-share is {args.val_share}, expected 0 to 1')
     if args.images is not None and not args.images.is_dir():
-        parser.error(f'--images {args.images} is no folder')
+        parser.error(f'--images {args.images} is not a folder')
     return args
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'image', help='an image: path or URL; or a folder of images'
     )
     parser.add_argument(
-        'expression', nargs='?', help='what to segment: "the man in red"'
+        'expression', nargs='?', help='an expression: "the man in red"'
     )
     parser.add_argument(
         '--expr',
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='EXPRESSION',
-        help='other expressions about the same images, each in quotes; may be '
+        help='more expressions for the same images, each in quotes; may be '
         'repeated',
     )
     parser.add_argument(
@@ -42,14 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         type=read_point,
         metavar='X,Y[,0]',
-        help='a point inside of what is meant, in pixels from the top left; '
+        help='a point inside the object, in pixels from the top left; '
         'with ,0 a point outside; may be repeated',
     )
     parser.add_argument(
         '--box',
         type=read_box,
         metavar='LEFT,TOP,RIGHT,BOTTOM',
-        help='a box around it, in pixels',
+        help='a box around the object, in pixels',
     )
     add_model(parser, positional=False)
     parser.add_argument(
@@ -113,7 +113,7 @@ def read_point(text: str) -> list[float]:
         numbers.append(1)
     if len(numbers) != 3 or numbers[2] not in (0, 1):
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no point; expected X,Y such as 120,80 for one '
+            f'{text!r} is not a point; expected X,Y such as 120,80 for one '
             'inside, X,Y,0 for one outside'
         )
     return numbers
@@ -124,7 +124,7 @@ def read_box(text: str) -> list[float]:
     numbers = _read_numbers(text)
     if len(numbers) != 4:
         raise argparse.ArgumentTypeError(
-            f'{text!r} is no box; expected LEFT,TOP,RIGHT,BOTTOM such as '
+            f'{text!r} is not a box; expected LEFT,TOP,RIGHT,BOTTOM such as '
             '10,10,200,300'
         )
     return numbers
@@ -182,7 +182,7 @@ def _check_prompts(args: argparse.Namespace, images: list, model: Any) -> None:
         )
     sys.stderr.write(
         'this model was not trained with points or boxes: they change its '
-        'masks, but may not correct them\n'
+        'masks, but may not improve them\n'
     )
 
 

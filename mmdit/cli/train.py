@@ -46,8 +46,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const='auto',
         metavar='PATH',
-        help='go on from a checkpoint, by default from the last one in the '
-        'work dir, if any',
+        help='resume from a checkpoint, by default the last one in the work '
+        'dir, if any',
     )
     parser.add_argument(
         '--amp',

@@ -45,7 +45,7 @@ class GRefCOCODataset(RefCOCODataset):
     ) -> None:
         if shuffle_expressions:
             raise ValueError(
-                'shuffle_expressions=True is no control experiment on '
+                'shuffle_expressions=True is not a control experiment on '
                 'gRefCOCO: what two expressions of an image name may overlap, '
                 'so a model that reads the words need not fail; set it to '
                 'False, or use RefCOCODataset'

@@ -60,7 +60,7 @@ class FullySharded(BaseModel):
             raise ValueError(
                 f'no part of {type(module).__name__} is called '
                 f'{" or ".join(map(repr, units))}; let units of FullySharded '
-                'name the lists of modules to share out one by one'
+                'name the lists of modules to shard one by one'
             )
         self._policy = MixedPrecisionPolicy()
         if param_dtype is not None:

@@ -57,14 +57,14 @@ def read_config(folder: Path) -> Config:
     """Read and check ``config.json``.
 
     Raises:
-        ValueError: It is no JSON, or says more than what to build.
+        ValueError: It is not JSON, or says more than what to build.
     """
     path = folder / FILE
     try:
         content = json.loads(path.read_text(encoding='utf-8'))
     # Also bytes that are no UTF-8, and numbers of thousands of digits.
     except ValueError as error:
-        raise ValueError(f'{path} is no JSON: {error}') from error
+        raise ValueError(f'{path} is not JSON: {error}') from error
     except RecursionError as error:
         raise ValueError(f'{path} is nested too deeply') from error
     try:

@@ -61,7 +61,7 @@ def read_image(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no image, is damaged, or is too large.
+        ValueError: It is not an image, is damaged, or is too large.
         TypeError: It is nothing that is listed above.
     """
     if isinstance(source, (str, Path)):

@@ -90,7 +90,7 @@ def _entries(name: str, given: Any, number: int) -> Sequence:
         entries = [given] if is_single else list(given)
     except TypeError as error:
         raise ValueError(
-            f'{name}: {str(given)[:_SHOWN]} is no array of numbers, nor a '
+            f'{name}: {str(given)[:_SHOWN]} is not an array of numbers, nor a '
             'list of such'
         ) from error
     if len(entries) != number:
@@ -162,7 +162,7 @@ def _as_numbers(name: str, given: Any) -> np.ndarray:
         array = np.asarray(given, np.float64)
     except (OverflowError, TypeError, ValueError) as error:
         raise ValueError(
-            f'{name}: {str(given)[:_SHOWN]} is no array of numbers'
+            f'{name}: {str(given)[:_SHOWN]} is not an array of numbers'
         ) from error
     if not np.isfinite(array).all():
         raise ValueError(

@@ -39,7 +39,7 @@ def make_prediction(
     """
     if not np.isfinite(probabilities.sum(dtype=float)):
         raise ValueError(
-            f'{image}: the model gives probabilities that are no numbers '
+            f'{image}: the model gives probabilities that are not numbers '
             '(NaN); its weights are damaged, or training diverged'
         )
     mask = probabilities > check_threshold(threshold)

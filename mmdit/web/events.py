@@ -19,7 +19,7 @@ def clean_event(content: bytes) -> bytes:
     may be read is for the handler to find out.
 
     Raises:
-        ValueError: This is no event of the page.
+        ValueError: This is not an event of the page.
     """
     try:
         event = json.loads(content, parse_constant=_reject)
@@ -36,7 +36,7 @@ def clean_event(content: bytes) -> bytes:
         )
     # Whatever else a body holds, such as a million brackets.
     except Exception as error:
-        raise ValueError('This is no event of this page.') from error
+        raise ValueError('This is not an event of this page.') from error
     return json.dumps(kept).encode()
 
 

@@ -281,7 +281,7 @@ def _read_box(text: object) -> list[float]:
     except ValueError:
         sides = []
     if len(sides) != 4 or not np.isfinite(sides).all():
-        raise ValueError('This is no box: drag it again.')
+        raise ValueError('This is not a box: drag it again.')
     return sides
 
 

@@ -120,7 +120,7 @@ def open_image(path: str, name: str, max_pixels: int = MAX_PIXELS) -> Session:
 def read_expressions(text: str | None) -> list[str]:
     """Return the expressions of a text, one per line, each once."""
     if not isinstance(text, str | None):
-        raise ValueError('The expressions are no text: type them again.')
+        raise ValueError('The expressions are not text: type them again.')
     lines = [' '.join(line.split()) for line in (text or '').splitlines()]
     expressions = list(dict.fromkeys(line for line in lines if line))
     if not expressions:

@@ -76,7 +76,7 @@ def _explain(error: BaseException) -> Response:
     if isinstance(error, asyncio.TimeoutError):
         return _say('The upload took too long.', 408)
     if isinstance(error, BAD_UPLOADS):
-        return _say('This is no upload of one file.', 400)
+        return _say('This is not an upload of one file.', 400)
     if not isinstance(error, Exception):
         raise error
     return _say(report(error), 500)

@@ -1,4 +1,4 @@
-"""Weights and predictions that are no numbers are errors, not "nothing"."""
+"""Weights and predictions that are not numbers are errors, not "nothing"."""
 
 import math
 

@@ -215,7 +215,7 @@ def test_a_forged_record_is_one_sentence(tmp_path, text):
 
     path = tmp_path / 'a.safetensors'
     save_file(dict(a=torch.ones(1)), path, {'mmdit_settings': text})
-    with pytest.raises(ValueError, match='metadata is no JSON'):
+    with pytest.raises(ValueError, match='metadata is not JSON'):
         read_checkpoint(str(path))
     for record in ([], 'x', {'model.backbone.attention': {1, 2}}):
         compare_settings(

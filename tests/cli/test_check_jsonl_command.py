@@ -67,7 +67,7 @@ def test_an_unusable_file_shows_the_first_cases(check, tmp_path, rows):
     ('args', 'message'),
     [
         (['none.jsonl'], 'none.jsonl does not exist'),
-        ([__file__, '--image-root', 'none'], '--image-root none is no folder'),
+        ([__file__, '--image-root', 'none'], 'root none is not a folder'),
         ([__file__, '--workers', '0'], '--workers is 0, expected 1 or up'),
     ],
 )

@@ -119,11 +119,11 @@ def test_leaks_are_shown(check, tiny_refer):
 @pytest.mark.parametrize(
     ('args', 'message'),
     [
-        (['nowhere'], 'nowhere is no folder'),
+        (['nowhere'], 'nowhere is not a folder'),
         (['images'], 'images holds no data set: expected refcoco,'),
         (['refcoco'], 'it is one itself, so name'),
         (['.', '--split-by', 'umd'], 'split by umd'),
-        (['.', '--images', 'nowhere'], '--images nowhere is no folder'),
+        (['.', '--images', 'nowhere'], '--images nowhere is not a folder'),
         (['.', '--workers', '0'], '--workers is 0, expected 1 or up'),
         (['.', '--dataset', 'coco'], '--dataset coco: . holds refcoco'),
     ],

@@ -455,7 +455,7 @@ LINES: dict[str, tuple] = {
         None,
         _lines('{"a": ' + '9' * 5000 + '}'),
     ),
-    'list': (BROKEN, 'is no object', None, _lines('[1]')),
+    'list': (BROKEN, 'is not an object', None, _lines('[1]')),
 }
 
 

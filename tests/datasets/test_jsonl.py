@@ -152,7 +152,7 @@ BROKEN = [
     ('{"image": "a.jpg"', r'not JSON .*at character 18.*one whole object'),
     ('[' * 100_000, 'nested too deeply'),
     ('{"image": NaN}', 'NaN is not JSON'),
-    ('["a.jpg", "box"]', r'is no object; expected \{"image"'),
+    ('["a.jpg", "box"]', r'is not an object; expected \{"image"'),
     (row(image=None), 'no .image.; .* got "expression", "mask"'),
     (row(expression=None), "no 'expression'"),
     (row(image=3), "'image' is 3, expected some text"),

@@ -413,7 +413,7 @@ def test_a_slow_or_broken_upload_leaves_nothing(served, monkeypatch):
 def test_a_forged_box_is_none(visitor, photo, sent):
     visitor.open(photo)
     output = visitor.drag(None, sent)
-    assert output['error'] == 'This is no box: drag it again.'
+    assert output['error'] == 'This is not a box: drag it again.'
 
 
 def test_a_box_that_ends_at_the_edge_is_within(visitor, photo):

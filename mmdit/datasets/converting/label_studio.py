@@ -41,7 +41,7 @@ def read(source: Path) -> Source:
     if not isinstance(tasks, list) or not all(
         isinstance(task, dict) for task in tasks
     ):
-        raise ValueError(f'{path} is no list of tasks; {_EXPORT}')
+        raise ValueError(f'{path} is not a list of tasks; {_EXPORT}')
     if tasks and not any('annotations' in task for task in tasks):
         raise ValueError(
             f"{path} has no 'annotations' (JSON-MIN has none: it does not "

@@ -19,7 +19,7 @@ def list_missing(refs_path: Path) -> list[str]:
     """Say which of both annotation files of a data set do not exist."""
     instances = refs_path.parent / 'instances.json'
     missing = [] if instances.is_file() else [describe_instances(instances)]
-    # Where there is no folder, that says it all.
+    # Where there is not a folder, that says it all.
     if refs_path.parent.is_dir() and not refs_path.is_file():
         missing.append(describe_refs(refs_path))
     return missing

@@ -183,7 +183,7 @@ class _CarefulUnpickler(_PythonUnpickler):
     def load_reduce(self) -> None:
         args, call = self.stack.pop(), self.stack.pop()
         if not isinstance(call, _Call) or not isinstance(args, tuple):
-            raise UnsafePickleError('a call of what is no function')
+            raise UnsafePickleError('a call of what is not a function')
         if call.target in _SCALARS:
             made: Any = self._scalar(*args)
         elif call.target == _DTYPE:
@@ -239,7 +239,7 @@ class _CarefulUnpickler(_PythonUnpickler):
     def _set(self, items: Sequence) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict):
-            raise ValueError('items for what is no dict')
+            raise ValueError('items for something that is not a dict')
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[_key(key)] = value
 

@@ -59,7 +59,7 @@ def read_rows(
     """
     if not os.path.isfile(path):
         raise FileNotFoundError(
-            f'{path} does not exist or is no file; expected JSON lines: '
+            f'{path} does not exist or is not a file; expected JSON lines: '
             f'set ann_file, which is joined to data_root ({FORMAT})'
         )
     if advice := advise_converting(path):
@@ -141,7 +141,7 @@ def _decode(content: bytes) -> dict:
         ) from error
     if not isinstance(row, dict):
         raise ValueError(
-            f'{short(row)} is no object; expected {{"image": ..., '
+            f'{short(row)} is not an object; expected {{"image": ..., '
             '"expression": ..., "mask": ...} on each line'
         )
     return row

@@ -58,7 +58,7 @@ def to_number(value: Any) -> float:
             return float(value)
         except (OverflowError, ValueError):
             pass
-    raise ValueError(f'{short(value)} is no number')
+    raise ValueError(f'{short(value)} is not a number')
 
 
 def to_whole(value: Any) -> int | None:

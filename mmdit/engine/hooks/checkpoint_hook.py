@@ -109,8 +109,8 @@ class AtomicCheckpointHook(CheckpointHook):
         ]
         if absent:
             raise ValueError(
-                f'{place} holds no {", ".join(absent)}: it is no checkpoint '
-                'that training can go on from; give it to load_from, without '
+                f'{place} holds no {", ".join(absent)}: training cannot '
+                'resume from it; give it to load_from, without '
                 'resume, to start from its weights'
             )
         before = checkpoint['meta'].get('world_size', get_world_size())

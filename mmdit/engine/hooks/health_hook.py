@@ -69,7 +69,7 @@ class HealthHook(Hook):
         )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Reject weights that are no numbers."""
+        """Reject weights that are not numbers."""
         for part in ('state_dict', 'ema_state_dict'):
             try:
                 check_finite(checkpoint.get(part, {}))

@@ -243,8 +243,8 @@ class HFTextEncoder(BaseModule):
             if expression is not None and not expression.strip():
                 raise ValueError(
                     f'an expression is empty: {expression!r} among '
-                    f'{list(expressions)}; give every image some words, or '
-                    'None where points or a box say it all'
+                    f'{list(expressions)}; give every image an expression, '
+                    'or None where it has points or a box'
                 )
         sentences = [expression or '' for expression in expressions]
         rows = self.tokenizer(sentences)['input_ids']

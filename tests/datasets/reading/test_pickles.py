@@ -96,7 +96,7 @@ def test_scalars_of_numpy_become_pythons(tmp_path, protocol):
         ),
         (b"c_codecs\nlookup\n(S'x'\ntR.", '_codecs.lookup'),
         (b'\x80\x02ccollections\nOrderedDict\n)R}b.', 'a state'),
-        (b'\x80\x02K\x01)R.', 'a call of what is no function'),
+        (b'\x80\x02K\x01)R.', 'a call of what is not a function'),
     ],
 )
 def test_arrays_objects_and_calls_are_rejected(tmp_path, written, asked):
