@@ -44,7 +44,7 @@ def test_a_training_folder_brings_its_last_checkpoint(
 
 
 def test_random_weights_are_rejected(config, weights, picture):
-    with pytest.raises(ValueError, match='no weights: this model would'):
+    with pytest.raises(ValueError, match='no weights: predictions'):
         ReferringSegInferencer(config)
     config.load_from = weights
     inferencer = ReferringSegInferencer(config, device='cpu')

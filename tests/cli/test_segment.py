@@ -179,7 +179,7 @@ def count_steps(monkeypatch):
     forward = ReferringSegInferencer.forward
 
     def counted(self, inputs, *args, **kwargs):
-        seen.extend(item.picture.name for item in inputs)
+        seen.extend(item.image.name for item in inputs)
         return forward(self, inputs, *args, **kwargs)
 
     monkeypatch.setattr(ReferringSegInferencer, 'forward', counted)

@@ -18,8 +18,8 @@ from mmdit.runtime.streaming import (
 
 
 def make_item(name, expression='red', pixels=1):
-    picture = SimpleNamespace(name=name, pixels=np.zeros((1, pixels, 3)))
-    return SimpleNamespace(picture=picture, expression=expression)
+    image = SimpleNamespace(name=name, pixels=np.zeros((1, pixels, 3)))
+    return SimpleNamespace(image=image, expression=expression)
 
 
 def load(source, name, queries):
@@ -31,7 +31,7 @@ def load(source, name, queries):
 def predict(items):
     if any(item.expression == 'fails' for item in items):
         raise RuntimeError('no')
-    return [dict(image=i.picture.name, expression=i.expression) for i in items]
+    return [dict(image=i.image.name, expression=i.expression) for i in items]
 
 
 @given(
@@ -66,7 +66,7 @@ def test_a_batch_is_limited_by_pixels(sizes, size):
         batches = list(make_batches(items, size))
     assert [item for batch in batches for item in batch] == items
     for batch in batches:
-        pixels = sum(i.picture.pixels.shape[1] for i in batch)
+        pixels = sum(i.image.pixels.shape[1] for i in batch)
         assert len(batch) == 1 or pixels <= 10 and len(batch) <= size
 
 
