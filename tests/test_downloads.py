@@ -1,4 +1,4 @@
-"""Servers that a stranger may run: whole files, or one sentence."""
+"""Untrusted servers: whole files, or one sentence."""
 
 import re
 import socket
@@ -17,18 +17,18 @@ WHOLE = bytes(range(256)) * 8
 
 
 @contextmanager
-def server(*answers):
+def server(*responses):
     """Answer each connection by the next bytes; a number is a pause."""
     listener = socket.create_server(('127.0.0.1', 0))
-    asked = []
+    requests = []
     stop = threading.Event()
 
     def serve():
-        for answer in answers:
+        for response in responses:
             connection, _ = listener.accept()
             with connection:
-                asked.append(connection.recv(65536))
-                for part in answer:
+                requests.append(connection.recv(65536))
+                for part in response:
                     if isinstance(part, bytes):
                         connection.sendall(part)
                     elif stop.wait(part):
@@ -37,7 +37,7 @@ def server(*answers):
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
-        yield f'http://127.0.0.1:{listener.getsockname()[1]}', asked
+        yield f'http://127.0.0.1:{listener.getsockname()[1]}', requests
     finally:
         stop.set()
         listener.close()
@@ -61,7 +61,7 @@ def test_a_file_arrives_whole_and_says_how_far_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('answer', 'message'),
+    ('response', 'message'),
     [
         ([ok(WHOLE), WHOLE[:99]], 'ended after 99 of 2048 bytes'),
         (
@@ -76,10 +76,10 @@ def test_a_file_arrives_whole_and_says_how_far_it_is(tmp_path):
         ([], 'cannot be fetched'),
     ],
 )
-def test_half_a_file_is_none(tmp_path, answer, message):
+def test_half_a_file_is_none(tmp_path, response, message):
     path = tmp_path / 'a.bin'
     path.write_bytes(b'before')
-    with server(answer) as (url, _):
+    with server(response) as (url, _):
         with pytest.raises(OSError, match=message) as error:
             download(f'{url}/a.bin', path, timeout=0.5)
         assert str(error.value).startswith(f'{url}/a.bin cannot be fetched')
@@ -115,9 +115,9 @@ def test_content_is_bounded_in_bytes_and_time():
     with server([ok(WHOLE), WHOLE]) as (url, _):
         assert read_url(url, len(WHOLE)) == WHOLE
     endless = b'HTTP/1.1 200 OK\r\n\r\n' + WHOLE
-    for answer in ([ok(b'', 10**12)], [endless]):
+    for response in ([ok(b'', 10**12)], [endless]):
         with (
-            server(answer) as (url, _),
+            server(response) as (url, _),
             pytest.raises(OSError, match='more than 0.001 MB'),
         ):
             read_url(url, 1000)
@@ -130,9 +130,9 @@ def test_content_is_bounded_in_bytes_and_time():
 
 
 def test_characters_beyond_ascii_are_quoted_once():
-    with server([ok(WHOLE), WHOLE]) as (url, asked):
+    with server([ok(WHOLE), WHOLE]) as (url, requests):
         read_url(f'{url}/gr\xf6\xdfe 1%20.png?q=\xe9#top'.upper(), 10**6)
-    assert asked[0].startswith(b'GET /GR%C3%96SSE%201%20.PNG?Q=%C3%89 HTTP')
+    assert requests[0].startswith(b'GET /GR%C3%96SSE%201%20.PNG?Q=%C3%89 HTTP')
 
 
 @pytest.mark.parametrize(
@@ -166,14 +166,14 @@ def ranges(content, *limits, version='"1"'):
         limits: How many bytes the first connections bring.
         version: The ETag.
     """
-    left, asked = list(limits), []
+    left, requests = list(limits), []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.headers.get('Range'))
+            requests.append(self.headers.get('Range'))
             start = 0
-            if asked[-1] and self.headers['If-Range'] == version:
-                start = int(re.fullmatch(r'bytes=(\d+)-', asked[-1])[1])
+            if requests[-1] and self.headers['If-Range'] == version:
+                start = int(re.fullmatch(r'bytes=(\d+)-', requests[-1])[1])
             if start >= len(content):
                 self.send_error(416)
                 return
@@ -194,7 +194,7 @@ def ranges(content, *limits, version='"1"'):
     server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield f'http://127.0.0.1:{server.server_port}/a.pth', asked
+        yield f'http://127.0.0.1:{server.server_port}/a.pth', requests
     finally:
         server.shutdown()
         server.server_close()
@@ -207,9 +207,9 @@ def fast(monkeypatch):
 
 def test_two_broken_connections_are_taken_up_again(fast, tmp_path):
     path, seen = tmp_path / 'a.pth', []
-    with ranges(WHOLE, 700, 800) as (url, asked):
+    with ranges(WHOLE, 700, 800) as (url, requests):
         download(url, path, on_progress=lambda *how: seen.append(how))
-    assert asked == [None, 'bytes=700-', 'bytes=1500-']
+    assert requests == [None, 'bytes=700-', 'bytes=1500-']
     assert path.read_bytes() == WHOLE
     assert seen[-1] == (len(WHOLE), len(WHOLE))
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
@@ -230,13 +230,13 @@ def kill_at(number):
 def test_two_killed_calls_are_taken_up_again(fast, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, 'CHUNK', 100)
     path = tmp_path / 'a.pth'
-    with ranges(WHOLE) as (url, asked):
+    with ranges(WHOLE) as (url, requests):
         for number in (700, 1500):
             with pytest.raises(Killed):
                 download(url, path, on_progress=kill_at(number))
             assert not path.exists()
         download(url, path)
-    assert asked == [None, 'bytes=700-', 'bytes=1500-']
+    assert requests == [None, 'bytes=700-', 'bytes=1500-']
     assert path.read_bytes() == WHOLE
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
 
@@ -244,7 +244,7 @@ def test_two_killed_calls_are_taken_up_again(fast, tmp_path, monkeypatch):
 @pytest.mark.parametrize('place', [700, len(WHOLE)])
 def test_a_part_of_another_file_is_not_used(fast, tmp_path, place):
     path = tmp_path / 'a.pth'
-    with ranges(WHOLE) as (url, asked):
+    with ranges(WHOLE) as (url, requests):
         with pytest.raises(Killed):
             download(url, path, on_progress=kill_at(1))
         part = tmp_path / '.a.pth.part'
@@ -260,15 +260,15 @@ def test_a_part_of_another_file_is_not_used(fast, tmp_path, place):
         part.write_bytes(b'x')
         note.write_text(f'{url}?other\n"1"')
         download(url, path)
-    assert path.read_bytes() == WHOLE and asked[-1] is None
+    assert path.read_bytes() == WHOLE and requests[-1] is None
 
 
 def test_a_server_that_stays_away_is_given_up(fast, tmp_path):
     path = tmp_path / 'a.pth'
-    with ranges(WHOLE, 700, 0, 0, 0) as (url, asked):
+    with ranges(WHOLE, 700, 0, 0, 0) as (url, requests):
         with pytest.raises(OSError, match='ended after 0 of 1348 bytes'):
             download(url, path)
-        assert asked == [None, *['bytes=700-'] * 3]
+        assert requests == [None, *['bytes=700-'] * 3]
         download(url, path)
     assert path.read_bytes() == WHOLE
 
@@ -287,10 +287,10 @@ def test_a_file_of_google_drive_is_fetched_by_gdown(tmp_path, monkeypatch):
         'gdown', reason='gdown, of mmdit-seg[gdown], is absent'
     )
     path, seen = tmp_path / 'a.pth', []
-    with ranges(WHOLE, 700, 800) as (url, asked):
+    with ranges(WHOLE, 700, 800) as (url, requests):
         monkeypatch.setattr(downloads, '_is_drive', lambda _: True)
         download(url, path, on_progress=lambda *how: seen.append(how))
-    assert len(asked) == 3 and path.read_bytes() == WHOLE
+    assert len(requests) == 3 and path.read_bytes() == WHOLE
     assert seen[-1] == (len(WHOLE), len(WHOLE))
     assert [p.name for p in tmp_path.iterdir()] == ['a.pth']
 

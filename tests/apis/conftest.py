@@ -1,4 +1,4 @@
-"""A small model and pictures that the tests of the inferencer ask about."""
+"""A small model and images for the tests of the inferencer."""
 
 import pytest
 from small_models import make_config, save_weights

@@ -248,9 +248,9 @@ def test_predictions_come_before_the_next_image_is_read(inferencer, picture):
     seen = []
     load = inferencer._load
 
-    def watched(source, name, questions):
+    def watched(source, name, queries):
         seen.append(name)
-        return load(source, name, questions)
+        return load(source, name, queries)
 
     inferencer._load = watched
     rows = inferencer.iterate([picture] * 9, 'red', batch_size=1)

@@ -65,12 +65,12 @@ def test_weights_may_be_safetensors_and_must_fit(config, weights, tmp_path):
 
 
 def test_code_in_a_checkpoint_is_never_run(config, tmp_path):
-    class Stranger:
+    class Untrusted:
         def __reduce__(self):
             return open, (str(tmp_path / 'ran'), 'w')
 
     path = tmp_path / 'untrusted.pth'
-    torch.save(dict(state_dict=Stranger()), path)
+    torch.save(dict(state_dict=Untrusted()), path)
     with pytest.raises(ValueError, match='is rejected'):
         ReferringSegInferencer(config, path, 'cpu')
     assert not (tmp_path / 'ran').exists()

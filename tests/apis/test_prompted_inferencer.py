@@ -16,40 +16,42 @@ def inferencer(config, weights):
     )
 
 
-def ask(inferencer, *args, **kwargs):
+def predict(inferencer, *args, **kwargs):
     return inferencer(*args, **kwargs, return_logits=True)['predictions']
 
 
 def test_a_click_corrects_what_the_words_found(inferencer, picture):
-    (first,) = ask(inferencer, picture, 'the red circle')
+    (first,) = predict(inferencer, picture, 'the red circle')
     assert first['low_res_masks'].shape == (1, 16, 16)
-    (second,) = ask(
+    (second,) = predict(
         inferencer,
         picture,
         'the red circle',
         points=CLICK,
         masks=first['low_res_masks'],
     )
-    (no_mask,) = ask(inferencer, picture, 'the red circle', points=CLICK)
-    (outside,) = ask(
+    (no_mask,) = predict(inferencer, picture, 'the red circle', points=CLICK)
+    (outside,) = predict(
         inferencer, picture, 'the red circle', points=[(45, 12, 0)]
     )
-    (no_words,) = ask(inferencer, picture, points=CLICK)
+    (no_words,) = predict(inferencer, picture, points=CLICK)
     assert no_words['expression'] is None
-    answers = [first, second, no_mask, outside, no_words]
-    for i, one in enumerate(answers):
+    predictions = [first, second, no_mask, outside, no_words]
+    for i, one in enumerate(predictions):
         assert one['mask'].shape == (40, 60)
-        for other in answers[:i]:
+        for other in predictions[:i]:
             assert not np.allclose(one['logits'], other['logits'])
 
 
 def test_each_question_has_its_prompts(inferencer, picture):
     images, expressions = [picture, picture], [['red', None], ['blue']]
     points, boxes = [None, CLICK, CLICK], [None, (3, 4, 50, 30), None]
-    together = ask(inferencer, images, expressions, points=points, boxes=boxes)
+    together = predict(
+        inferencer, images, expressions, points=points, boxes=boxes
+    )
     words = ['red', None, 'blue']
     for row, word, *given in zip(together, words, points, boxes, strict=True):
-        (alone,) = ask(
+        (alone,) = predict(
             inferencer, picture, word, points=given[0], boxes=given[1]
         )
         assert row['expression'] == word
@@ -67,8 +69,10 @@ def test_points_are_those_of_the_image_as_people_see_it(
     upright.transpose(Image.Transpose.ROTATE_90).save(
         tmp_path / 'turned.png', exif=exif
     )
-    (seen,) = ask(inferencer, picture, 'red', points=CLICK)
-    (turned,) = ask(inferencer, tmp_path / 'turned.png', 'red', points=CLICK)
+    (seen,) = predict(inferencer, picture, 'red', points=CLICK)
+    (turned,) = predict(
+        inferencer, tmp_path / 'turned.png', 'red', points=CLICK
+    )
     assert turned['mask'].shape == (40, 60)
     assert np.array_equal(turned['logits'], seen['logits'])
 

@@ -1,7 +1,7 @@
 """Names and shapes of the authors' files, from their published description.
 
 SAM's and BERT's parts are those of ``segment_anything`` and ``transformers``;
-what joins them is written by hand, so that nothing of the package is asked.
+what joins them is written by hand, without calling the package.
 """
 
 import torch

@@ -15,18 +15,18 @@ from mmdit.checkpoints.files import read_state_dict
 
 @pytest.fixture
 def site(tmp_path, monkeypatch):
-    """A folder, its URL, the paths that were asked for, and PyTorch's cache.
+    """A folder, its URL, the paths that were requested, and PyTorch's cache.
 
     The server breaks off in the middle of ``half.pth``.
     """
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     folder = tmp_path / 'site'
     folder.mkdir()
-    asked = []
+    requested = []
 
     class Handler(SimpleHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            requested.append(self.path)
             super().do_GET()
 
         def copyfile(self, source, outputfile):
@@ -42,7 +42,7 @@ def site(tmp_path, monkeypatch):
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f'http://127.0.0.1:{server.server_port}'
-    yield folder, url, asked, tmp_path / 'cache/hub/checkpoints'
+    yield folder, url, requested, tmp_path / 'cache/hub/checkpoints'
     server.shutdown()
     server.server_close()
 
@@ -60,7 +60,7 @@ def save(path, value):
     'name', ['best.pth', 'model.safetensors', 'sam_vit_b_01ec64.pth']
 )
 def test_one_file_name_at_two_places_is_two_files(site, safe, name):
-    folder, url, asked, _ = site
+    folder, url, requested, _ = site
     model = torch.nn.Module()
     model.slope = torch.nn.Parameter(torch.zeros(1))
     for value, place in enumerate('abab', 1):
@@ -68,9 +68,9 @@ def test_one_file_name_at_two_places_is_two_files(site, safe, name):
             save(folder / place / name, value)
         load_checkpoint(model, f'{url}/{place}/{name}')
         assert model.slope.item() == 'ab'.index(place) + 1
-    # The query belongs to the URL, and each is asked for once.
+    # The query belongs to the URL, and each is requested once.
     load_checkpoint(model, f'{url}/a/{name}?revision=2')
-    assert asked == [f'/a/{name}', f'/b/{name}', f'/a/{name}?revision=2']
+    assert requested == [f'/a/{name}', f'/b/{name}', f'/a/{name}?revision=2']
 
 
 def test_half_a_download_is_none(site):

@@ -40,7 +40,7 @@ def image():
 
 @pytest.fixture
 def predictor(sam, image):
-    # The tables of a random model answer every point alike.
+    # The tables of a random model treat every point alike.
     sam.mask_decoder.mask_tokens.weight.data *= 10
     predictor = SamPredictor(sam)
     predictor.set_image(image, 'BGR')
@@ -191,35 +191,37 @@ def test_the_inferencer_answers_as_sam_does(
         else None
         for p in PROMPTS.values()
     ]
-    questions = dict(
+    queries = dict(
         expressions=[None] * 4,
         points=points,
         boxes=[p.get('box') for p in PROMPTS.values()],
         masks=masks,
     )
-    answers = inferencer(image, **questions)['predictions']
-    for row, (masks, scores, logits) in zip(answers, expected, strict=True):
+    predictions = inferencer(image, **queries)['predictions']
+    for row, (masks, scores, logits) in zip(
+        predictions, expected, strict=True
+    ):
         best = scores.argmax()
         assert np.array_equal(row['mask'], masks[best])
         assert row['predicted_iou'] == pytest.approx(scores[best], abs=1e-5)
         np.testing.assert_allclose(
             row['low_res_masks'][0], logits[best], rtol=0, atol=1e-5
         )
-    samples = inferencer(image, **questions, return_datasamples=True)
+    samples = inferencer(image, **queries, return_datasamples=True)
     for sample, one in zip(samples['predictions'], expected, strict=True):
         assert_equal(sample, one)
 
 
-def same_masks(answer, masks):
-    """Compare all masks that an answer offers with the predictor's."""
+def same_masks(prediction, masks):
+    """Compare all masks that a prediction has with the predictor's."""
     expected, scores, logits = masks
     close = dict(rtol=0, atol=1e-5)
-    found = answer.sample.pred_masks
+    found = prediction.sample.pred_masks
     np.testing.assert_allclose(found.low_res_masks, logits, **close)
-    np.testing.assert_allclose(answer.scores, scores, **close)
-    assert answer.chosen == scores.argmax()
-    mask = answer.probabilities > 0.5
-    assert np.array_equal(mask, expected[answer.chosen])
+    np.testing.assert_allclose(prediction.scores, scores, **close)
+    assert prediction.chosen == scores.argmax()
+    mask = prediction.probabilities > 0.5
+    assert np.array_equal(mask, expected[prediction.chosen])
 
 
 def test_the_page_answers_as_sam_does(inferencer, predictor, image):

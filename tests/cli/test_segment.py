@@ -41,13 +41,13 @@ def command(tiny_segmentor, tmp_path, monkeypatch):
 
 
 def test_every_expression_gets_its_line_and_files(command, capsys):
-    asked = ['--expr', 'a', 'elephant', '--expr', 'b. c.']
-    assert main([*command, *asked, '--out-dir=out']) == 0
+    given = ['--expr', 'a', 'elephant', '--expr', 'b. c.']
+    assert main([*command, *given, '--out-dir=out']) == 0
     printed = capsys.readouterr()
     *lines, about, last = printed.out.splitlines()
     rows = json.loads(Path('out/predictions.json').read_text())
-    asked = ['red', 'a', 'elephant', 'b. c.']
-    assert [row['expression'] for row in rows] == asked
+    given = ['red', 'a', 'elephant', 'b. c.']
+    assert [row['expression'] for row in rows] == given
     assert rows[2]['unknown_words'] == ['elephant']
     assert lines[2].endswith('(unknown to this model: elephant)')
     assert about.startswith('model: trained on ') and ' words' in about
@@ -136,7 +136,7 @@ def test_without_any_model_the_way_to_one_is_said(command, capsys):
 
 @pytest.fixture
 def folder(command):
-    """A folder of good and bad images, and a call that asks about them."""
+    """A folder of good and bad images, and a call for them."""
     path = Path('photos')
     path.mkdir()
     for name in ('a.png', 'c.png', 'd.png'):

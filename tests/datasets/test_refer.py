@@ -66,7 +66,7 @@ def test_python_2_pickles_are_read(tmp_path, written, expected):
 
 
 @pytest.mark.parametrize(
-    ('written', 'asked'),
+    ('written', 'named'),
     [
         (b"cos\nsystem\n(S'touch pwned'\ntR.", r'os\.system'),
         (b"cbuiltins\neval\n(S'1'\ntR.", r'builtins\.eval'),
@@ -76,13 +76,13 @@ def test_python_2_pickles_are_read(tmp_path, written, expected):
         (b'\x80\x04\x8c\x08builtins\x8c\x0cdict.__str__\x93.', 'dict.__str__'),
     ],
 )
-def test_a_pickle_that_asks_for_more_is_rejected(
-    tmp_path, monkeypatch, written, asked
+def test_a_pickle_that_refers_to_more_is_rejected(
+    tmp_path, monkeypatch, written, named
 ):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / 'refs(unc).p'
     path.write_bytes(written)
-    with pytest.raises(UnsafePickleError, match=asked) as error:
+    with pytest.raises(UnsafePickleError, match=named) as error:
         load_plain_pickle(path)
     assert str(path) in str(error.value)
     assert 'Download it again' in str(error.value)

@@ -337,7 +337,7 @@ def test_sets_are_found_or_taken_as_asked(tmp_path):
     found = [('refcocog', 'google'), ('refcocog', 'umd'), ('grefcoco', 'unc')]
     assert find_sets(tmp_path) == found
     assert find_sets(tmp_path, [], ['umd']) == [('refcocog', 'umd')]
-    # What is asked for by name is checked even where it is missing.
+    # What is named is checked even where it is missing.
     assert find_sets(tmp_path, ['refcoco']) == [('refcoco', 'unc')]
     assert find_sets(tmp_path, ['refcocog'], ['unc']) == [('refcocog', 'unc')]
 

@@ -89,14 +89,14 @@ def test_views_are_those_made_by_hand(cfg):
         assert torch.equal(merged.pred_sem_seg.data, mask.float())
         assert (views[0] - views[1]).abs().max() > 1e-3
         swapped += swap_sides(merged.expression) != merged.expression
-        # The words that were asked, which rows and pictures show.
+        # The expression as given, which rows and overlays show.
         assert merged.expression == said[i]
     assert swapped
 
 
 def test_a_model_that_mirrors_with_its_input_is_unchanged(cfg, monkeypatch):
     def follow(self, inputs, samples):
-        """Answer to brightness, and to a side that the words name."""
+        """Respond to brightness, and to a side that the words name."""
         logits = F.avg_pool2d(inputs.mean(1, keepdim=True), 4)
         ramp = torch.linspace(-3, 3, logits.shape[-1])
         side = [

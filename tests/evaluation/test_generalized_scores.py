@@ -106,7 +106,7 @@ def generalized_by_loops(samples, min_pixels):
 
 
 def generalized_random_samples(number, seed):
-    """Return samples of which half the truths and answers are empty."""
+    """Return samples of which half are empty, of both masks."""
     rng = np.random.default_rng(seed)
     samples = []
     for idx in range(number):

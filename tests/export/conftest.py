@@ -1,4 +1,4 @@
-"""One exported model that several tests ask."""
+"""One exported model for several tests."""
 
 from copy import deepcopy
 

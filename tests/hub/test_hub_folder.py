@@ -16,7 +16,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 EXPRESSIONS = ['Red circle', 'the big UNKNOWN square']
 
 
-def ask(*args):
+def predict(*args):
     inferencer = ReferringSegInferencer(*args, device='cpu')
     return inferencer.probabilities(PICTURE, EXPRESSIONS)
 
@@ -31,7 +31,7 @@ def test_weights_and_answers_are_equal_wherever_the_folder_is(
         )
         model = MODELS.build(config.model).eval()
     torch.save(model.state_dict(), tmp_path / 'weights.pth')
-    expected = ask(config, tmp_path / 'weights.pth')
+    expected = predict(config, tmp_path / 'weights.pth')
     save_pretrained(model, config, tmp_path / 'first')
     shutil.move(tmp_path / 'first', tmp_path / 'second')
     for path in (tmp_path / 'second').rglob('*.*'):
@@ -43,7 +43,7 @@ def test_weights_and_answers_are_equal_wherever_the_folder_is(
     assert loaded.cfg.test_dataloader.batch_size == 3
     for key, value in model.state_dict().items():
         assert torch.equal(value, loaded.state_dict()[key]), key
-    assert np.array_equal(ask(tmp_path / 'second'), expected)
+    assert np.array_equal(predict(tmp_path / 'second'), expected)
 
 
 def test_a_model_without_text_is_saved_too(config, tmp_path):

@@ -72,15 +72,15 @@ def test_an_incomplete_folder_is_not_sent(tmp_path, api):
 
 def test_a_name_is_fetched(config, model, tmp_path, monkeypatch):
     folder = save_pretrained(model, config, tmp_path / 'model')
-    asked = []
+    requested = []
 
     def fetch(repo_id, **options):
-        asked.append(repo_id)
+        requested.append(repo_id)
         return str(folder)
 
     monkeypatch.setattr(huggingface_hub, 'snapshot_download', fetch)
     assert from_pretrained('me/model').text_encoder is not None
-    assert asked == ['me/model']
+    assert requested == ['me/model']
 
 
 def test_a_hub_out_of_reach_is_explained(monkeypatch):

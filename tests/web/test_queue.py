@@ -33,8 +33,8 @@ def test_fifty_queries_run_in_order(
         model, 'forward', lambda *args: gate.wait() and forward(*args)
     )
     for i, visitor in enumerate(visitors):
-        question = [None, f'thing {i}']
-        assert visitor.join(visitor.find('submit'), question).is_success
+        query = [None, f'thing {i}']
+        assert visitor.join(visitor.find('submit'), query).is_success
         # The first runs, the others wait.
         wait_until(lambda: model.queries)
     assert model.queries == [['thing 0']]

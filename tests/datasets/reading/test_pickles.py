@@ -85,7 +85,7 @@ def test_scalars_of_numpy_become_pythons(tmp_path, protocol):
 
 
 @pytest.mark.parametrize(
-    ('written', 'asked'),
+    ('written', 'named'),
     [
         (pickle.dumps(np.arange(3), 2), 'numpy._core.multiarray._reconstru'),
         (pickle.dumps(np.array(['a', 1], object), 2), '_reconstruct'),
@@ -99,6 +99,6 @@ def test_scalars_of_numpy_become_pythons(tmp_path, protocol):
         (b'\x80\x02K\x01)R.', 'a call of what is not a function'),
     ],
 )
-def test_arrays_objects_and_calls_are_rejected(tmp_path, written, asked):
-    with pytest.raises(UnsafePickleError, match=asked):
+def test_arrays_objects_and_calls_are_rejected(tmp_path, written, named):
+    with pytest.raises(UnsafePickleError, match=named):
         load(tmp_path, written)

@@ -1,4 +1,4 @@
-"""Features of images that are asked about again."""
+"""Features of images that are queried again."""
 
 import torch
 

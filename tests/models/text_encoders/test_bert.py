@@ -100,7 +100,7 @@ def test_weights_that_lack_a_layer_are_rejected(bert_dir, tmp_path):
         encoder.init_weights()
 
 
-class Stranger:
+class Untrusted:
     """What runs a command where it is unpickled."""
 
     def __reduce__(self):
@@ -117,7 +117,7 @@ class Stranger:
             ),
             'pointer of git-LFS',
         ),
-        (lambda path: torch.save(dict(a=Stranger()), path), 'posix.system'),
+        (lambda path: torch.save(dict(a=Untrusted()), path), 'posix.system'),
         (lambda path: path.write_bytes(b'PK'), 'cannot be read'),
         (lambda path: path.unlink(missing_ok=True), 'no model.safetensors'),
     ],
