@@ -34,7 +34,7 @@ from mmdit.runtime.drawing import (
     PAPER,
     TRUTH_COLOR,
     draw_comparison,
-    picture_name,
+    overlay_name,
     tint,
 )
 
@@ -246,7 +246,7 @@ class Figures:
         self, rows: list[dict], columns: int, width: int
     ) -> np.ndarray:
         """Arrange what ``mmdit test --show-dir`` drew of rows."""
-        names = [picture_name(row['img_path'], row['sent_id']) for row in rows]
+        names = [overlay_name(row['img_path'], row['sent_id']) for row in rows]
         drawn = [read_image(self.model / 'overlays' / n) for n in names]
         return tile(drawn, columns, width)
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.registry import DATASETS
-from mmdit.runtime.drawing import draw_comparison, picture_name
+from mmdit.runtime.drawing import draw_comparison, overlay_name
 
 # SAM's labels of prompt points; padding is -1.
 OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(4)
@@ -135,7 +135,7 @@ def main() -> None:
         item = dataset[index]
         sample = item['data_samples']
         overlay = draw_item(item)
-        name = picture_name(sample.img_path, sample.sent_id)
+        name = overlay_name(sample.img_path, sample.sent_id)
         Image.fromarray(overlay).save(args.out_dir / f'{index}_{name}')
         overlays.append(overlay)
         if args.show:

@@ -116,7 +116,7 @@ def main() -> None:
     page = make_page(
         models[0],
         models[1] if args.compare is not None else None,
-        pictures=images,
+        thumbnails=images,
         panels=panels,
         draws=args.draws,
         seed=args.seed,

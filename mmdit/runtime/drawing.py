@@ -111,7 +111,7 @@ def tint(
     cv2.drawContours(image, outlines, -1, color, thickness)
 
 
-def picture_name(img_path: str, sent_id: object) -> str:
+def overlay_name(img_path: str, sent_id: object) -> str:
     """Name an overlay by its image and its sentence.
 
     Several expressions of one image must not overwrite each other.

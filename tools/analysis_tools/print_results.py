@@ -15,7 +15,7 @@ from mmdit.evaluation.tables import (
     read_rows,
     score_rows,
 )
-from mmdit.runtime.drawing import picture_name
+from mmdit.runtime.drawing import overlay_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,7 +50,7 @@ def name_overlays(rows: list[dict], folder: str) -> str:
     lines = []
     for word, share in (('good', 0.9), ('medium', 0.5), ('bad', 0.1)):
         row = rows[int(share * len(rows))]
-        path = Path(folder) / picture_name(row['img_path'], row['sent_id'])
+        path = Path(folder) / overlay_name(row['img_path'], row['sent_id'])
         lines.append(
             f'  {word:<8}  IoU {row["iou"]:.2f}  {path}  '
             f'\u201c{row["expression"]}\u201d'

@@ -10,12 +10,12 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadReferImage'),
-    # For pictures from elsewhere; SynthRef's own have this size.
+    # For other images; SynthRef's own have this size.
     dict(type='Resize', scale=(64, 64), keep_ratio=True),
     dict(type='LoadReferMask'),
     dict(type='PackReferSegInputs'),
 ]
-# Loading these pictures (0.3 ms each) takes less time than to receive them
+# Loading these images (0.3 ms each) takes less time than to receive them
 # from a worker.
 train_dataloader = dict(
     batch_size=16,

@@ -12,7 +12,7 @@ from mmseg.structures import SegDataSample
 
 from mmdit.datasets.transforms import LoadReferImage
 from mmdit.registry import HOOKS
-from mmdit.runtime.drawing import picture_name
+from mmdit.runtime.drawing import overlay_name
 
 
 @HOOKS.register_module()
@@ -78,14 +78,14 @@ class ReferVisualizationHook(Hook):
                 # every process holds expressions of its own.
                 visualizer = Visualizer.get_current_instance()
                 overlay = visualizer.draw(self._read(sample), sample)
-                name = picture_name(sample.img_path, sample.sent_id)
+                name = overlay_name(sample.img_path, sample.sent_id)
                 path = Path(self.show_dir) / name
                 mmcv.imwrite(mmcv.rgb2bgr(overlay), str(path))
 
     def _add(self, runner: Runner, sample: SegDataSample, step: int) -> None:
         """Hand one expression to the visualizer."""
         runner.visualizer.add_datasample(
-            picture_name(sample.img_path, sample.sent_id),
+            overlay_name(sample.img_path, sample.sent_id),
             self._read(sample),
             data_sample=sample,
             show=self.show,

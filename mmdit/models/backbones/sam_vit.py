@@ -78,7 +78,7 @@ class PatchEmbed(nn.Module):
 
 @MODELS.register_module()
 class SAMViT(BaseModule):
-    """SAM's ViT as an MM backbone that text can travel through.
+    """SAM's ViT as an MM backbone with optional text tokens in its blocks.
 
     Args:
         arch: 'base', 'large' or 'huge' as SAM's checkpoints, or a dict with

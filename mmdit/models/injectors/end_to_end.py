@@ -1,4 +1,4 @@
-"""End-to-end injectors: the prompt tokens travel from block to block.
+"""End-to-end injectors: the prompt tokens pass from block to block.
 
 Shapes: B batch, L text tokens, C encoder width.
 """

@@ -27,7 +27,7 @@ _NOTES = {
 def make_page(
     results: Results,
     other: Results | None = None,
-    pictures: Mapping[int, str] | None = None,
+    thumbnails: Mapping[int, str] | None = None,
     panels: Sequence[str] = (),
     draws: int = 2000,
     seed: int = 0,
@@ -37,8 +37,8 @@ def make_page(
     Args:
         results: Rows of the model.
         other: Rows of the model to compare with, of the same items.
-        pictures: Data URIs by the number of the row.
-        panels: What the pictures show, from left to right; none where they
+        thumbnails: Data URIs by the number of the row.
+        panels: What the thumbnails show, from left to right; none where they
             are the images alone.
         draws: Number of bootstrap draws.
         seed: Seed of the draws.
@@ -49,7 +49,7 @@ def make_page(
     models = [results] if other is None else [results, other]
     if other is not None:
         check_same_items(results, other)
-    pictures = dict(pictures or {})
+    thumbnails = dict(thumbnails or {})
     bootstrap = Bootstrap(results.img_paths, draws, seed)
     ratios = [metric_ratios(model) for model in models]
     groupings = group_rows(results)
@@ -80,8 +80,8 @@ def make_page(
         draws=draws,
         seed=seed,
         words=dict(positions=POSITIONS, colors=COLORS, relations=RELATIONS),
-        num_pictures=len(pictures),
-        pictures=pictures,
+        num_thumbnails=len(thumbnails),
+        thumbnails=thumbnails,
         data=_case_data(models, groupings, panels),
     )
 

@@ -38,8 +38,10 @@ def folder(tmp_path_factory):
     others[3]['expression'] = 'zebra <b>'
     others[11].update(intersection=0)
     other = read_results(write_json(folder / 'other.json', others), 'other')
-    pictures = {5: PIXEL, 390: PIXEL}
-    page = make_page(one, pictures=pictures, panels=['image', 'truth', 'a'])
+    thumbnails = {5: PIXEL, 390: PIXEL}
+    page = make_page(
+        one, thumbnails=thumbnails, panels=['image', 'truth', 'a']
+    )
     (folder / 'one.html').write_text(page)
     (folder / 'two.html').write_text(make_page(other, one))
     return folder
@@ -79,7 +81,7 @@ def titles(page):
     return page.locator('.case h3').all_inner_texts()
 
 
-def test_the_worst_cases_come_first_and_pictures_before_others(open_page):
+def test_the_worst_cases_come_first_and_images_before_others(open_page):
     page = open_page('one.html')
     assert found(page) == 400 and len(titles(page)) == 24
     scores = page.locator('.case .score b').all_inner_texts()
@@ -90,7 +92,7 @@ def test_the_worst_cases_come_first_and_pictures_before_others(open_page):
     assert image.get_attribute('loading') is None
 
 
-def test_a_print_has_the_pictures(open_page):
+def test_a_print_has_the_images(open_page):
     page = open_page('one.html')
     page.get_by_label('with image only').check()
     assert b'/Subtype /Image' in page.pdf()
@@ -108,7 +110,7 @@ def test_words_are_searched(open_page):
     page.locator('.case').nth(23).wait_for()
 
 
-def test_group_range_pictures_and_order(open_page):
+def test_group_range_images_and_order(open_page):
     page = open_page('one.html')
     page.get_by_label('Group').select_option('relation')
     assert found(page) == 133

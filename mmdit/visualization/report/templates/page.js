@@ -2,7 +2,7 @@
 (() => {
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
   const data = read('data');
-  const pictures = read('pictures');
+  const thumbnails = read('thumbnails');
   const form = document.getElementById('filter');
   const list = document.getElementById('list');
   const found = document.getElementById('found');
@@ -14,7 +14,7 @@
   let shown = [];
   let count = 0;
 
-  // Lower is earlier; among equals, what has a picture.
+  // Lower is earlier; among equals, what has a thumbnail.
   const ORDERS = {
     worst: (row) => iou[row],
     best: (row) => -iou[row],
@@ -32,13 +32,13 @@
     const fits = (row) =>
       (group < 0 || (data.groups[row] >> group) & 1) &&
       iou[row] >= low && (iou[row] < high || high >= 1 || (low === high && iou[row] === low)) &&
-      (!form.pictures.checked || row in pictures) &&
+      (!form.thumbnails.checked || row in thumbnails) &&
       terms.every((term) => lower[row].includes(term));
     shown = rows.filter(fits);
     const key = ORDERS[form.order.value];
     if (key) {
       shown.sort((a, b) =>
-        key(a) - key(b) || (b in pictures) - (a in pictures) || a - b);
+        key(a) - key(b) || (b in thumbnails) - (a in thumbnails) || a - b);
     }
     count = 0;
     list.replaceChildren();
@@ -78,14 +78,14 @@
     return line;
   }
 
-  function picture(row) {
+  function thumbnail(row) {
     const figure = element('figure');
     const image = element('img');
     // Not lazily: what was not yet seen would be missing from a print.
     image.alt = data.panels.length
       ? `${data.panels.join(', ')} for “${data.expressions[row]}”`
       : `the image of “${data.expressions[row]}”`;
-    image.src = pictures[row];
+    image.src = thumbnails[row];
     figure.append(image);
     if (data.panels.length) {
       const caption = element('figcaption');
@@ -103,7 +103,7 @@
     const node = element('li', data.panels.length ? 'case' : 'case plain');
     node.tabIndex = -1;
     node.append(element('h3', '', data.expressions[row]));
-    if (row in pictures) node.append(picture(row));
+    if (row in thumbnails) node.append(thumbnail(row));
     data.ious.forEach((_, model) => node.append(score(row, model)));
     const groups = data.labels.filter((_, bit) => (data.groups[row] >> bit) & 1);
     const about = [...groups, data.images[row], `sentence ${data.sentences[row]}`];

@@ -10,7 +10,7 @@ from mmdit.runtime.drawing import (
     PREDICTION_COLOR,
     TRUTH_COLOR,
     draw_comparison,
-    picture_name,
+    overlay_name,
 )
 from mmdit.visualization.report import (
     choose_cases,
@@ -35,7 +35,7 @@ def draw_overlays(folder, results, level):
         truth = np.zeros((60, 90), bool)
         truth[10:30, 10:40] = True
         picture = draw_comparison(image, expression, truth, ~truth)
-        name = picture_name(
+        name = overlay_name(
             results.img_paths[row], results.items[row]['sent_id']
         )
         Image.fromarray(picture).save(folder / name)
@@ -72,7 +72,7 @@ def test_equal_scores_are_chosen_all_over():
 
 
 def test_words_are_cut_off_overlays(results, tmp_path):
-    folder = draw_overlays(tmp_path / 'pictures', results, level=120)
+    folder = draw_overlays(tmp_path / 'thumbnails', results, level=120)
     uris = embed_overlays(results, [0, 1], [folder])
     assert list(uris) == [0, 1]
     for uri in uris.values():
@@ -114,7 +114,7 @@ def test_a_missing_picture_is_named(results, tmp_path):
         embed_images(results, [0], tmp_path)
 
 
-def test_other_pictures_are_rejected(results, tmp_path):
+def test_other_images_are_rejected(results, tmp_path):
     Image.new('RGB', (300, 100), 'teal').save(tmp_path / '0_sent30.png')
     with pytest.raises(ValueError, match='300 x 100 .*--show-dir'):
         embed_overlays(results, [0], [tmp_path])

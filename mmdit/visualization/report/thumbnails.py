@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from mmdit.runtime.drawing import GAP, PAPER, panel_box, picture_name
+from mmdit.runtime.drawing import GAP, PAPER, overlay_name, panel_box
 
 from .rows import Results
 
@@ -65,7 +65,7 @@ def embed_overlays(
     uris = {}
     for row in rows:
         item = results.items[row]
-        name = picture_name(results.img_paths[row], item['sent_id'])
+        name = overlay_name(results.img_paths[row], item['sent_id'])
         strips = [
             _cut_panels(_open(folder / name, '--overlays'), item['expression'])
             for folder in folders
