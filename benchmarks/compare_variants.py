@@ -274,7 +274,7 @@ def plot(rows: list[dict], path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel(
-        'mIoU on held-out scenes, %   (open: encoder frozen; grey: '
+        'mIoU on held-out scenes, %   (open: encoder frozen; gray: '
         'expressions shuffled)'
     )
     axes.grid(axis='x', color='#e6e6e6')

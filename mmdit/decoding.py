@@ -127,7 +127,7 @@ def _register_heif(name: str) -> None:
 
 
 def _is_cut_jpeg(content: bytes) -> bool:
-    """Tell whether a JPEG breaks off, which some decoders paint grey.
+    """Tell whether a JPEG breaks off, which some decoders paint gray.
 
     Its last scan (FFDA) must be followed by the end of the image (FFD9),
     which is where the search for a scan starts: a whole file has little left.

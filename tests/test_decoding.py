@@ -23,7 +23,7 @@ def test_a_jpeg_is_cut_if_nothing_ends_its_last_scan(parts):
     assert not decoding._is_cut_jpeg(content[1:])
 
 
-def test_a_cut_jpeg_is_rejected_by_decoders_that_paint_the_rest_grey(
+def test_a_cut_jpeg_is_rejected_by_decoders_that_paint_the_rest_gray(
     monkeypatch,
 ):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What a broken or missing neighbour costs, and whose names are found."""
+"""What a broken or missing neighbor costs, and whose names are found."""
 
 import os
 import subprocess

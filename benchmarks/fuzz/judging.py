@@ -38,7 +38,7 @@ class Target:
 
     Args:
         path: Where each input is written.
-        doors: What reads it; each is called for each input, and may return
+        readers: What reads it; each is called for each input and may return
             or raise one of ``DOCUMENTED``.
         seeds: Valid inputs, and some that were trouble.
         mutate: Makes an input of another.
@@ -48,7 +48,7 @@ class Target:
     """
 
     path: Path
-    doors: Sequence[Callable[[], Any]]
+    readers: Sequence[Callable[[], Any]]
     seeds: Sequence[bytes]
     mutate: Callable[[bytes, Random], bytes]
     names: tuple[str, ...] = ()

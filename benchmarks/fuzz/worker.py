@@ -118,14 +118,14 @@ class Runner:
         self.peak_mb = _peak_mb()
 
     def __call__(self, data: bytes) -> list[Verdict]:
-        """Let all doors read one input."""
+        """Let all readers read one input."""
         self.state.begin(data)
         try:
             self.target.path.write_bytes(data)
         except FileNotFoundError:
             self.target.path.parent.mkdir(parents=True)
             self.target.path.write_bytes(data)
-        verdicts = [self._open(door) for door in self.target.doors]
+        verdicts = [self._open(reader) for reader in self.target.readers]
         before, self.peak_mb = self.peak_mb, _peak_mb()
         self.state.end(0, self.peak_mb)
         grown = self.peak_mb - before
@@ -138,14 +138,14 @@ class Runner:
             self.state.add(verdict, data)
         return verdicts
 
-    def _open(self, door: Any) -> Verdict:
+    def _open(self, reader: Any) -> Verdict:
         limit = self.target.seconds
         signal.setitimer(signal.ITIMER_PROF, limit * _PATIENCE)
         start = time.process_time()
         verdict = Verdict('', 'success', '')
         self.watch.armed = True
         try:
-            door()
+            reader()
         except (Exception, SystemExit) as error:
             verdict = judge(error, self.target.names)
         except BaseException as error:  # Escape, and what derives likewise
@@ -156,7 +156,7 @@ class Runner:
         signal.setitimer(signal.ITIMER_PROF, 0)
         seconds = time.process_time() - start
         self.state.end(seconds, self.peak_mb)
-        name = getattr(door, '__name__', str(door))
+        name = getattr(reader, '__name__', str(reader))
         if seconds > limit and not verdict.kind:
             return Verdict('slow', f'{name}: {verdict.place}', f'{seconds} s')
         return verdict

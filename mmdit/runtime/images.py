@@ -39,7 +39,7 @@ def read_image(
 ) -> np.ndarray:
     """Return the pixels of an image as people see it.
 
-    Rotation by EXIF is carried out, transparency is dropped, grey and CMYK
+    Rotation by EXIF is carried out, transparency is dropped, gray and CMYK
     become colors, 16 bits become 8 (the upper ones), and of an animation
     only the first frame is read.
 
@@ -193,7 +193,7 @@ def _from_wide(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _from_tensor(tensor: 'Tensor', name: str) -> np.ndarray:
-    """Turn a (3, H, W) RGB or (1, H, W) tensor into a BGR or grey array."""
+    """Turn a (3, H, W) RGB or (1, H, W) tensor into a BGR or gray array."""
     if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
         raise ValueError(
             f'{name} is a tensor of shape {tuple(tensor.shape)}; expected '

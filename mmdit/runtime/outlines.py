@@ -30,7 +30,7 @@ def trace(mask: np.ndarray) -> list[list[list[list[int]]]]:
     for (dx, dy), corner in zip(
         _STEPS, ((0, 0), (1, 0), (1, 1), (0, 1)), strict=True
     ):
-        # The neighbour on the left of a step is no part of the mask.
+        # The neighbor on the left of a step is no part of the mask.
         outside = np.roll(inside, (dx, -dy), (0, 1))
         edges = np.argwhere(inside & ~outside)[:, ::-1] + corner
         starts.append({(x, y) for x, y in edges.tolist()})

@@ -97,13 +97,13 @@ def test_of_16_bits_the_upper_8_are_kept(tmp_path, kind):
         assert np.array_equal(read_image(source), expected)
 
 
-def test_grey_becomes_three_equal_channels(rgb, tmp_path):
-    grey = rgb[..., 0]
-    image = Image.fromarray(grey)
-    tensor = torch.from_numpy(grey.copy())[None]
+def test_gray_becomes_three_equal_channels(rgb, tmp_path):
+    gray = rgb[..., 0]
+    image = Image.fromarray(gray)
+    tensor = torch.from_numpy(gray.copy())[None]
     path = write(tmp_path, encode(image, 'PNG'))
-    for source in (path, image, grey, grey[..., None], tensor):
-        assert np.array_equal(read_image(source), np.stack([grey] * 3, 2))
+    for source in (path, image, gray, gray[..., None], tensor):
+        assert np.array_equal(read_image(source), np.stack([gray] * 3, 2))
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP'])
@@ -147,7 +147,7 @@ def test_heic_is_read_or_named(rgb, tmp_path, monkeypatch):
 
 
 def tiff(values, bits, kind):
-    """Write a grey TIFF of any depth, as cameras and microscopes do."""
+    """Write a gray TIFF of any depth, as cameras and microscopes do."""
     height, width = values.shape
     if bits == 12:
         rows = ''.join(f'{value:012b}' for value in values.flatten())

@@ -12,7 +12,7 @@ from mmdit.runtime.drawing import (
 
 @pytest.fixture
 def scene():
-    """A grey image with half of it true and a quarter predicted."""
+    """A gray image with half of it true and a quarter predicted."""
     image = np.full((300, 400, 3), 128, np.uint8)
     truth = np.zeros((300, 400), bool)
     truth[:, :200] = True
@@ -23,8 +23,8 @@ def scene():
 
 def panel_of(picture, number, width=400, height=300):
     """Cut a panel out of a picture by its place in the row."""
-    grey = (picture[:, GAP + width - 1] == 128).all(axis=1)
-    top, left = int(np.argmax(grey)), GAP + number * (width + GAP)
+    gray = (picture[:, GAP + width - 1] == 128).all(axis=1)
+    top, left = int(np.argmax(gray)), GAP + number * (width + GAP)
     return picture[top : top + height, left : left + width]
 
 

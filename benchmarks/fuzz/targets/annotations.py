@@ -124,7 +124,7 @@ def _write(folder: Path) -> Path:
 
 
 def _draw_all(make: Callable[[], Any]) -> Callable[[], None]:
-    """Return a door: the data set, and the masks of its first items."""
+    """Return a reader: the data set, and the masks of its first items."""
     draw = LoadReferMask()
     if DefaultScope.get_current_instance() is None:
         DefaultScope.get_instance('fuzz', scope_name='mmdit')

@@ -47,11 +47,11 @@ def _encode(file_format: str, mode: str, options: dict) -> bytes:
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (_HEIGHT, _WIDTH, 3), np.uint8)
     image = Image.fromarray(pixels)
-    grey = image.convert('L')
+    gray = image.convert('L')
     if mode == 'I;16':
-        image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+        image = Image.fromarray(np.asarray(gray).astype(np.uint16) * 257)
     else:
-        image = (grey if mode in ('I', 'F') else image).convert(mode)
+        image = (gray if mode in ('I', 'F') else image).convert(mode)
     exif = Image.Exif()
     exif[0x0112] = 6
     if file_format in ('JPEG', 'PNG', 'WEBP', 'TIFF', 'AVIF'):

@@ -52,14 +52,14 @@ def make_expressions(folder: Path) -> Target:
         return path.read_bytes().decode('utf-8', 'surrogatepass')
 
     def decoded(use: Callable[[str], Any]) -> Callable[[], Any]:
-        def door() -> Any:
+        def reader() -> Any:
             try:
                 content = text()
             except UnicodeDecodeError:  # such text reaches no reader
                 content = path.read_bytes().decode('latin-1')
             return use(content)
 
-        return door
+        return reader
 
     def mutate(data: bytes, random: Random) -> bytes:
         if random.random() < 0.3:

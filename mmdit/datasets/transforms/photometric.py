@@ -112,18 +112,18 @@ def adjust_brightness(image: np.ndarray, factor: float) -> np.ndarray:
 
 
 def adjust_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Blend a BGR image with the mean of its grey version."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    """Blend a BGR image with the mean of its gray version."""
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     # A sum of integers, hence exact, and faster than numpy's.
-    mean = cv2.sumElems(grey)[0] / grey.size
+    mean = cv2.sumElems(gray)[0] / gray.size
     return _map_levels(image, factor, (1 - factor) * mean)
 
 
 def adjust_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    """Blend a BGR image with its grey version."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    grey = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
-    return cv2.addWeighted(image, factor, grey, 1 - factor, 0)
+    """Blend a BGR image with its gray version."""
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    gray = cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)
+    return cv2.addWeighted(image, factor, gray, 1 - factor, 0)
 
 
 def _map_levels(image: np.ndarray, scale: float, shift: float) -> np.ndarray:
