@@ -21,7 +21,7 @@ class Command(NamedTuple):
 COMMANDS = {
     'segment': Command(
         'mmdit.cli.segment',
-        'segment what expressions, points or boxes mean, in images',
+        'segment images by expressions, points or boxes',
         'photo.jpg "the man in red" --out-dir outputs',
     ),
     'web': Command(
@@ -71,7 +71,7 @@ COMMANDS = {
     ),
     'check-data': Command(
         'mmdit.cli.check_data',
-        'check RefCOCO and related data sets, or .jsonl files of your own',
+        'check RefCOCO, gRefCOCO, ..., or .jsonl files of your own',
         'data/own/train.jsonl data/own/val.jsonl',
     ),
     'browse-data': Command(
@@ -86,7 +86,7 @@ COMMANDS = {
     ),
     'refer2jsonl': Command(
         'mmdit.cli.refer2jsonl',
-        'turn a split of RefCOCO and related data sets into JSON lines',
+        'turn a split of RefCOCO, gRefCOCO, ... into JSON lines',
         'data/refer data/own/train.jsonl',
     ),
 }

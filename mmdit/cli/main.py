@@ -22,7 +22,7 @@ def overview() -> str:
     lines = [
         'usage: mmdit COMMAND [ARGUMENTS]',
         '',
-        'Segment anything by a sentence.',
+        'Referring image segmentation with SAM.',
         '',
     ]
     for name, command in COMMANDS.items():
