@@ -38,7 +38,7 @@ def test_weights_are_checked_wherever_they_are_loaded(
 def test_predictions_are_checked(tiny_segmentor, tiny_refer):
     probabilities = np.full((4, 5), 0.7, np.float32)
     probabilities[2, 3] = math.nan
-    with pytest.raises(ValueError, match=r'a\.png: .*no numbers'):
+    with pytest.raises(ValueError, match=r'a\.png: .*not numbers'):
         make_prediction('a.png', 'red', probabilities, 0.5)
     sample = dict(
         sample_idx=0,
