@@ -56,9 +56,9 @@ def test_what_cannot_be_built_names_the_file(folder, edit):
     ('content', 'message'),
     [
         (b'[' * 5000 + b']' * 5000, 'nested too deeply'),
-        (b'\xff\xfe', 'no JSON'),
-        (b'[' + b'9' * 5000 + b']', 'no JSON'),
-        (b'{', 'no JSON'),
+        (b'\xff\xfe', 'not JSON'),
+        (b'[' + b'9' * 5000 + b']', 'not JSON'),
+        (b'{', 'not JSON'),
         (b'[]', 'expected'),
         (b'{"default_scope": "mmdit", "model": [], "test_dataloader": 3}',
          'expected a dict'),

@@ -32,7 +32,7 @@ def test_no_expression_is_explained(text):
 
 @pytest.mark.parametrize('text', [['a'], 7, {}])
 def test_expressions_that_are_no_text_are_rejected(text):
-    with pytest.raises(ValueError, match='no text'):
+    with pytest.raises(ValueError, match='not text'):
         read_expressions(text)
 
 
