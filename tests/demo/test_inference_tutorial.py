@@ -7,6 +7,7 @@ import pytest
 from in_process import call_tool
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from PIL.Image import Image
 
 from mmdit.datasets.synthref import write_synthref
 
@@ -19,17 +20,20 @@ CONFIG = ROOT / 'configs/synthref/ldit_tiny_synthref-64x64.py'
 
 @pytest.fixture
 def execute(monkeypatch):
-    """Execute the notebook in a folder; return what its cells show."""
+    """Execute the notebook in a folder; return the values of its cells."""
     shell = InteractiveShell.instance()
 
     def execute(folder):
         monkeypatch.chdir(folder)
         cells = nbformat.read(NOTEBOOK, 4).cells
-        with capture_output() as captured:
+        values = []
+        with capture_output():
             for cell in cells:
                 if cell.cell_type == 'code':
-                    shell.run_cell(cell.source).raise_error()
-        return [shown.data for shown in captured.outputs]
+                    done = shell.run_cell(cell.source)
+                    done.raise_error()
+                    values.append(done.result)
+        return values
 
     yield execute
     InteractiveShell.clear_instance()
@@ -43,8 +47,8 @@ def test_every_cell_runs(execute, tmp_path):
         *('train_cfg.max_iters=2', 'train_cfg.val_interval=2'),
     )
     (tmp_path / 'demo').mkdir()
-    shown = execute(tmp_path / 'demo')
-    assert sum('image/png' in data for data in shown) == 4
+    values = execute(tmp_path / 'demo')
+    assert sum(isinstance(value, Image) for value in values) == 4
 
 
 def test_without_a_model_it_says_what_to_run(execute, tmp_path):
