@@ -34,6 +34,8 @@ def fork(function, folder, log, environment=None, limit=LIMIT):
     status = 1
     try:
         signal.alarm(limit)
+        # Shells start what runs in the background with it ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         target = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
         for number in (1, 2):
             os.dup2(target, number)

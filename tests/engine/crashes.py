@@ -14,6 +14,7 @@ import importlib
 import itertools
 import os
 import random
+import runpy
 import shutil
 import signal
 import sys
@@ -261,8 +262,8 @@ def draw_moments(draw):
 
 
 def main():
-    from conftest import make_tiny_segmentor, write_tiny_refer
-
+    # Other folders of tests have a module 'conftest', too.
+    made = runpy.run_path(str(Path(__file__).parents[1] / 'conftest.py'))
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--kills', type=int, default=28, help='at least')
     parser.add_argument('--seed', type=int, default=0)
@@ -273,10 +274,10 @@ def main():
         registry.import_from_location()
     draw = random.Random(args.seed)
     folder = Path(tempfile.mkdtemp(prefix='crashes-'))
-    data = write_tiny_refer(folder / 'data')
+    data = made['write_tiny_refer'](folder / 'data')
     vocab = folder / 'vocab.txt'
     vocab.write_text('[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nbox\nleft\n')
-    segmentor = make_tiny_segmentor(str(vocab))
+    segmentor = made['make_tiny_segmentor'](str(vocab))
     segmentor['text_encoder']['config']['hidden_dropout_prob'] = 0.1
     # What a run imports late.
     for name in ('torch._dynamo', 'matplotlib.pyplot'):

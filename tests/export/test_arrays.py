@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from exported_models import RESIZE, build_model, make_config
 
-from mmdit.datasets.pipeline import build_pipeline, make_picture
+from mmdit.datasets.pipeline import build_pipeline
 from mmdit.export.folder import make_settings
 from mmdit.runtime.arrays import prepare, resize_bilinear, restore
 
@@ -33,10 +33,9 @@ def test_images_enter_exactly_as_in_testing(
     settings = make_settings(model, config)
     pixels = make_pixels(*size)
     pipeline = build_pipeline(config.test_dataloader.dataset)
-    picture = make_picture(0, pixels, pipeline)
-    batch = model.data_preprocessor(
-        dict(inputs=[picture.inputs], data_samples=[picture.sample])
-    )
+    sizes = dict.fromkeys(('img_shape', 'ori_shape'), pixels.shape[:2])
+    packed = pipeline(dict(img=pixels, img_path='a.png', **sizes))
+    batch = model.data_preprocessor({k: [v] for k, v in packed.items()})
     prepared = prepare(pixels, settings)
     assert np.array_equal(prepared.image, batch['inputs'][0].numpy())
     (sample,) = batch['data_samples']
