@@ -136,13 +136,3 @@ def _is_cut_jpeg(content: bytes) -> bool:
         return False
     end = content.rfind(b'\xff\xd9')
     return content.find(b'\xff\xda', max(end, 0)) >= 0
-
-
-__all__ = [
-    'FLAGS',
-    'check_depth',
-    'decode_image',
-    'decode_upright',
-    'image_suffixes',
-    'open_image',
-]

@@ -267,6 +267,3 @@ def _quoted(url: str) -> str:
         host = user + at + name.encode('idna').decode() + colon + port
     rest = (quote(part, safe=_SAFE) for part in parts[2:4])
     return urlunsplit((parts.scheme, host, *rest, ''))
-
-
-__all__ = ['check_content', 'download', 'is_url', 'read_url']

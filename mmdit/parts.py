@@ -89,6 +89,3 @@ def _lock(file: BinaryIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except (ImportError, OSError):
         return False
-
-
-__all__ = ['Part', 'open_part']

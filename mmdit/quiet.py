@@ -36,6 +36,3 @@ def without_lines(logger: logging.Logger, part: str) -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(keep)
-
-
-__all__ = ['ignore_warnings', 'without_lines']

@@ -64,6 +64,3 @@ def resolve_config(name: str | PathLike) -> Path:
         f'config {str(name)!r} does not exist; expected the path of a config '
         f'file or the name of a config that comes with mmdit{advice}'
     )
-
-
-__all__ = ['find_resource', 'list_configs', 'resolve_config']

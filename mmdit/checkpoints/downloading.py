@@ -52,6 +52,3 @@ def _fetch(url: str, path: Path) -> None:
                 task, completed=done, total=size
             ),
         )
-
-
-__all__ = ['cached_path', 'download']

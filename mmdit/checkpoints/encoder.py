@@ -64,6 +64,3 @@ def drop_absent(renamed: Renamed, expected: Collection[str]) -> None:
             if key.startswith(prefix):
                 del renamed.state_dict[key]
                 renamed.drop(prefix, reason)
-
-
-__all__ = ['ENCODER', 'drop_absent', 'read_encoder']

@@ -201,15 +201,3 @@ def _show(value: Any) -> str:
     """Spell a value, shortened."""
     text = repr(value)
     return text if len(text) <= SHOWN else f'{text[:SHOWN]}...'
-
-
-__all__ = [
-    'KEY',
-    'METADATA_KEY',
-    'NOT_COMPARED',
-    'TRAINED_ON',
-    'compare_settings',
-    'describe_settings',
-    'recorded_data',
-    'recorded_settings',
-]

@@ -145,6 +145,3 @@ def main() -> None:
     sheet = args.out_dir / 'sheet.png'
     make_sheet(overlays, SHEET_WIDTH).save(sheet)
     print(f'{number} of {len(dataset)} items: {sheet}')
-
-
-__all__ = ['main']

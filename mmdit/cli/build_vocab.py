@@ -86,6 +86,3 @@ def main() -> None:
         f'{len(kept)} of {len(words)} words of {len(expressions)} '
         f'expressions: {args.out}'
     )
-
-
-__all__ = ['main']

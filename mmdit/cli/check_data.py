@@ -33,6 +33,3 @@ def main() -> int:
             raise ValueError(advice)
     is_lines = data.endswith('.jsonl') or Path(data).is_file()
     return run(LINES if is_lines else FOLDERS, parser.prog, sys.argv[1:])
-
-
-__all__ = ['main']

@@ -102,6 +102,3 @@ def spread(values: list, unit: str) -> str:
         return 'unknown'
     low, middle, high = min(values), median(values), max(values)
     return f'{low:.3g} to {high:.3g} {unit}, median {middle:.3g}'
-
-
-__all__ = ['main']

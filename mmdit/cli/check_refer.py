@@ -204,6 +204,3 @@ def write_report(
         leaks=[leak._asdict() for leak in leaks],
     )
     write_text(path, json.dumps(content, indent=1))
-
-
-__all__ = ['main']

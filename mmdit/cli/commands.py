@@ -90,5 +90,3 @@ COMMANDS = {
         'data/refer data/own/train.jsonl',
     ),
 }
-
-__all__ = ['COMMANDS', 'Command']

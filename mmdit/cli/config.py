@@ -52,6 +52,3 @@ def main() -> None:
             f'_base_ = {str(path)!r}\n'
         )
     sys.stdout.write(f'{args.out} begins with {path}\n')
-
-
-__all__ = ['main']

@@ -181,6 +181,3 @@ def main() -> None:
         digest = hashlib.sha256(dst.read_bytes()).hexdigest()
         dst = dst.replace(dst.with_stem(f'{dst.stem}-{digest[:8]}'))
     print(f'{dst}: {SOURCES[target].title}, {len(renamed.state_dict)} tensors')
-
-
-__all__ = ['main']

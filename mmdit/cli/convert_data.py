@@ -98,6 +98,3 @@ def _tell(what: str, cases: list[str]) -> None:
         sys.stderr.writelines(f'  {case}\n' for case in cases[:_EXAMPLES])
         if cases[_EXAMPLES:]:
             sys.stderr.write('  ...\n')
-
-
-__all__ = ['main']

@@ -88,6 +88,3 @@ def default_folder(args: argparse.Namespace) -> Path:
         'nowhere to write to; give --out-dir, or a folder that '
         'mmdit.hub.save_pretrained wrote as MODEL'
     )
-
-
-__all__ = ['main']

@@ -91,6 +91,3 @@ def _reject(name: str) -> int:
     advice = f'did you mean {near[0]!r}?' if near else 'mmdit --help lists all'
     sys.stderr.write(f'mmdit: unknown command {name!r}; {advice}\n')
     return USAGE
-
-
-__all__ = ['main', 'other_project', 'overview']

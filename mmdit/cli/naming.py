@@ -146,13 +146,3 @@ def _either(args: argparse.Namespace, option: str, place: str) -> str | None:
             'give one'
         )
     return named if named is not None else placed
-
-
-__all__ = [
-    'QUICKSTART',
-    'add_model',
-    'add_recognition',
-    'choose_model',
-    'load_model',
-    'require_model',
-]

@@ -59,6 +59,3 @@ def to_row(item: dict, folder: Path) -> dict:
     if item.get('no_target'):
         row.update(mask=None, no_target=True)
     return row
-
-
-__all__ = ['main']

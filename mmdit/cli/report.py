@@ -126,6 +126,3 @@ def main() -> None:
         f'{args.out}: {len(models[0])} expressions, {len(images)} images, '
         f'{len(page.encode()) / 1e6:.1f} MB'
     )
-
-
-__all__ = ['main']

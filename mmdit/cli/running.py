@@ -115,6 +115,3 @@ def _log(error: Exception) -> None:
     for handler in logger.handlers:
         if isinstance(handler, logging.FileHandler):
             handler.handle(record)
-
-
-__all__ = ['guard', 'run', 'sentence']

@@ -311,6 +311,3 @@ def main(argv: Sequence[str] | None = None) -> int:
             'or --box'
         )
     return guard(lambda: run(args))
-
-
-__all__ = ['add_arguments', 'main', 'run']

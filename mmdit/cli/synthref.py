@@ -71,6 +71,3 @@ def main() -> None:
     for split, counts in info['counts'].items():
         numbers = ', '.join(f'{n} {name}' for name, n in counts.items())
         print(f'  {split}: {numbers}')
-
-
-__all__ = ['main']

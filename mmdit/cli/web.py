@@ -137,6 +137,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_arguments(parser)
     args = parser.parse_args(argv)
     return guard(lambda: run(args))
-
-
-__all__ = ['add_arguments', 'main', 'make_page', 'run']

@@ -64,6 +64,3 @@ def image_steps(cfg: Any) -> list[object]:
         steps = [TRANSFORMS.build(step) for step in find_pipeline(dataset)]
     left_out = (*NEED_A_DATASET, PackReferSegInputs)
     return [step for step in steps if not isinstance(step, left_out)]
-
-
-__all__ = ['NEED_A_DATASET', 'build_pipeline', 'find_pipeline', 'image_steps']

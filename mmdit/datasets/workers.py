@@ -32,6 +32,3 @@ def _wait_for_its_end() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         signal.alarm(GRACE)  # not for ever
     os._exit(0)
-
-
-__all__ = ['outlive_signals']

@@ -164,14 +164,3 @@ def apply_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     hooks = cfg.setdefault('default_hooks', {})
     hooks.setdefault('settings', dict(type='mmdit.SettingsHook'))
     return cfg
-
-
-__all__ = [
-    'RunParser',
-    'add_cfg_options',
-    'apply_arguments',
-    'config_path',
-    'launch',
-    'open_config',
-    'read_config',
-]

@@ -77,6 +77,3 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     depths - 1 - depth
                 )
         return factors
-
-
-__all__ = ['LayerDecayOptimWrapperConstructor']

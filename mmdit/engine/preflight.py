@@ -191,6 +191,3 @@ def _may_hold_text(place: str) -> bool:
     except (OSError, ValueError, KeyError):
         return True  # the training itself will say what it is
     return any(key.startswith('text_encoder.') for key in renamed.state_dict)
-
-
-__all__ = ['check_needs']

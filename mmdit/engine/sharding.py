@@ -178,6 +178,3 @@ def _gather(state: dict) -> dict:
     for key, value in state.items():
         state[key] = tree_map_only(DTensor, whole, value)
     return state
-
-
-__all__ = ['FullySharded', 'whole_states']

@@ -33,6 +33,3 @@ def train(cfg: Config) -> None:
             f'{last_checkpoint(runner)}; make room, and go on from it with '
             '--resume'
         )
-
-
-__all__ = ['train']

@@ -210,12 +210,3 @@ def _has_rows(metric: dict) -> bool:
 def _show_dir(cfg: Config) -> str | None:
     hook = cfg.get('default_hooks', {}).get('visualization') or {}
     return hook.get('show_dir')
-
-
-__all__ = [
-    'ScoringRunner',
-    'add_name',
-    'list_splits',
-    'set_out_file',
-    'use_tta',
-]

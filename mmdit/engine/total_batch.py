@@ -51,6 +51,3 @@ def describe_batch(cfg: Config, processes: int) -> str | None:
         f'{line}, as here: give --auto-scale-lr for {scaled}, or a '
         f'train_dataloader.batch_size of {max(1, base // processes)}'
     )
-
-
-__all__ = ['describe_batch', 'scale_learning_rate']

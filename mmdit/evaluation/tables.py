@@ -129,16 +129,3 @@ def _cells(scores: Mapping[str, float]) -> str:
         f'{scores[key]:7.2f}' if key in scores else f'{"-":>7}'
         for key in PAPER_COLUMNS
     )
-
-
-__all__ = [
-    'COLUMNS',
-    'PAPER_COLUMNS',
-    'format_paper',
-    'format_table',
-    'group_rows',
-    'list_models',
-    'read_paper',
-    'read_rows',
-    'score_rows',
-]

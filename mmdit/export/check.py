@@ -79,6 +79,3 @@ def open_file(part: Part, path: Path) -> Run:
         return [torch.as_tensor(out) for out in session.run(None, arrays)]
 
     return run_session
-
-
-__all__ = ['largest_differences', 'open_file']

@@ -116,6 +116,3 @@ def _is_plain_resize(step: Any) -> bool:
         and step.scale is not None
         and (step.backend, step.interpolation) == ('cv2', 'bilinear')
     )
-
-
-__all__ = ['FORMATS', 'export_model', 'make_settings']

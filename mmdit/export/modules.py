@@ -175,11 +175,3 @@ def _some_real(batch: int, length: int) -> Tensor:
     """Return (B, L) bool with a random number of real tokens, at least 1."""
     lengths = torch.randint(1, length + 1, (batch, 1))
     return torch.arange(length) < lengths
-
-
-__all__ = [
-    'MaskPart',
-    'Part',
-    'TextPart',
-    'make_parts',
-]

@@ -54,6 +54,3 @@ def save_onnx(
     assert converted is not None
     size = sum(tensor.nbytes for tensor in program.state_dict.values())
     converted.save(path, external_data=size > MAX_BYTES)
-
-
-__all__ = ['OPSET', 'check_onnx', 'save_onnx']

@@ -34,6 +34,3 @@ def trace(part: Part, backend: str = 'folded') -> ExportedProgram:
 def save_program(program: ExportedProgram, path: Path) -> None:
     """Write a ``.pt2`` file, which ``torch.export.load`` reads."""
     torch.export.save(program, path)
-
-
-__all__ = ['save_program', 'trace']

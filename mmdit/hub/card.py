@@ -119,6 +119,3 @@ def _table(
         rows.append([name, *numbers, str(len(measured[name]))])
     lines = [f'| {" | ".join(row)} |' for row in rows]
     return '\n## Measured\n\nPercent.\n\n' + '\n'.join(lines) + '\n'
-
-
-__all__ = ['read_card', 'write_card']

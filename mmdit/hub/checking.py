@@ -91,6 +91,3 @@ def _bounded(max_values: int) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-__all__ = ['check_model']

@@ -13,6 +13,3 @@ def hub_library() -> ModuleType:
             'mmdit-seg[bert]'
         ) from error
     return huggingface_hub
-
-
-__all__ = ['hub_library']

@@ -188,6 +188,3 @@ def _is_registered(key: Any, registry: Registry) -> bool:
         if name in one.module_dict:
             return True
     return False
-
-
-__all__ = ['FILE', 'make_config', 'read_config', 'write_config']

@@ -153,11 +153,3 @@ def _save_text_encoder(config: dict, encoder: Any, folder: Path) -> dict:
         if key not in ('config', 'vocab_file')
     }
     return dict(kept, pretrained=TEXT_ENCODER)
-
-
-__all__ = [
-    'from_pretrained',
-    'is_model_folder',
-    'load_folder',
-    'save_pretrained',
-]

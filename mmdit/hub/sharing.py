@@ -71,6 +71,3 @@ def download(repo_id: str, token: str | None = None) -> Path:
             f'Face hub or its cache holds now ({type(error).__name__})'
         ) from error
     return Path(path)
-
-
-__all__ = ['download', 'push_to_hub']

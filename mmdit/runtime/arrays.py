@@ -120,6 +120,3 @@ def _resize_pixels(pixels: np.ndarray, settings: Settings) -> np.ndarray:
         )
         size = int(width * scale + 0.5), int(height * scale + 0.5)
     return cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
-
-
-__all__ = ['Prepared', 'prepare', 'resize_bilinear', 'restore']

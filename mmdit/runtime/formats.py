@@ -248,6 +248,3 @@ def _from(folder: Path, image: str) -> str:
 
 def _dump(path: Path, content: dict) -> None:
     write_text(path, json.dumps(content, ensure_ascii=False))
-
-
-__all__ = ['FORMATS', 'coco_dataset', 'write_formats']

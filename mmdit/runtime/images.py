@@ -232,6 +232,3 @@ def _from_array(array: np.ndarray, name: str, max_pixels: int) -> np.ndarray:
         array = (array >> 8).astype(np.uint8)
     array = array.reshape(*shape[:2], -1)[..., :3]
     return np.repeat(array, 3 // array.shape[2], axis=2)
-
-
-__all__ = ['MAX_PIXELS', 'ImageSource', 'list_images', 'read_image']

@@ -28,6 +28,3 @@ def read_limited(stream: Any, limit: int) -> bytes:
                 'read (max_pixels)'
             )
     return b''.join(chunks)
-
-
-__all__ = ['MAX_PIXELS', 'max_bytes', 'read_limited']

@@ -155,6 +155,3 @@ def _existing(path: Path) -> str:
             f'{path} does not exist; export the model with --format onnx'
         )
     return str(path)
-
-
-__all__ = ['OnnxSegmenter']

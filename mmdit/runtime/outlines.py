@@ -71,6 +71,3 @@ def simplify(ring: list[list[int]], tolerance: float) -> list[list[int]]:
     """Leave out corners of a closed ring within ``tolerance`` of the rest."""
     corners = cv2.approxPolyDP(np.array(ring[:-1], np.int32), tolerance, True)
     return corners[:, 0].tolist()
-
-
-__all__ = ['simplify', 'trace']

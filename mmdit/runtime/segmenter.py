@@ -267,6 +267,3 @@ def draw(item: Item, row: dict) -> np.ndarray:
         item.title,
         prediction=row['mask'],
     )
-
-
-__all__ = ['Segmenter', 'draw']

@@ -80,6 +80,3 @@ def load_settings(folder: Path) -> Settings:
             f'{path} was written by another version of mmdit ({error}); '
             'export the model again'
         ) from error
-
-
-__all__ = ['ONNX', 'TOKENIZER', 'Settings', 'load_settings']

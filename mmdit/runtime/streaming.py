@@ -152,16 +152,3 @@ def explain_size(
         f'{name}, {width} x {height} pixels (width x height), cannot be made '
         f'an input of this model: {reason}'
     )
-
-
-__all__ = [
-    'BATCH_PIXELS',
-    'Failure',
-    'Item',
-    'LoadedImage',
-    'explain_size',
-    'load_items',
-    'make_batches',
-    'predict_rows',
-    'raising',
-]

@@ -105,6 +105,3 @@ def hint_at_two(expression: str) -> str | None:
         f'{expression!r} is one expression here: a full stop does not '
         'separate two'
     )
-
-
-__all__ = ['ALL_READ', 'Wording', 'hint_at_two', 'tell_unread']

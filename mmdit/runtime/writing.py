@@ -185,6 +185,3 @@ def _read_json(path: Path) -> Any:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
-
-
-__all__ = ['ResultWriter']

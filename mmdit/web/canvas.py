@@ -98,6 +98,3 @@ def _draw_point(canvas: np.ndarray, point: Point, scale: float) -> None:
     if label:
         top, low = (center[0], center[1] - arm), (center[0], center[1] + arm)
         cv2.line(canvas, top, low, WHITE, thick)
-
-
-__all__ = ['PALETTE', 'canvas_scale', 'draw']

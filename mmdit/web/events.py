@@ -64,6 +64,3 @@ def _integer(value: Any) -> int:
 
 def _reject(*_: Any) -> NoReturn:
     raise ValueError
-
-
-__all__ = ['clean_event']

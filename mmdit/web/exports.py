@@ -59,6 +59,3 @@ def _check_predicted(session: Session) -> None:
         raise ValueError(
             'There are no masks yet: enter an expression, point or box first.'
         )
-
-
-__all__ = ['coco_json', 'masks_zip']

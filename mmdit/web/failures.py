@@ -14,6 +14,3 @@ def report(error: BaseException) -> str:
         f'Something went wrong (error {number}); the log of the page has the '
         'details under this number.'
     )
-
-
-__all__ = ['report']

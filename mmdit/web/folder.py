@@ -131,6 +131,3 @@ def _lock(path: Path) -> int:
         os.close(number)
         raise
     return number
-
-
-__all__ = ['RunFolder', 'remove_stale', 'run_folder']

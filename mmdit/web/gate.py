@@ -224,6 +224,3 @@ def _is_address(name: str) -> bool:
 def _is_any(host: str) -> bool:
     """Say whether a host stands for all addresses of the machine."""
     return _is_address(host) and ip_address(host).is_unspecified
-
-
-__all__ = ['Gate', 'Hosts']

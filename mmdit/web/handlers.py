@@ -298,6 +298,3 @@ def _write(content: bytes, path: Path) -> str:
     path.touch(0o600)
     path.write_bytes(content)
     return f'.{API}/file={path}'
-
-
-__all__ = ['Handlers', 'in_sentences', 'sentence']

@@ -240,13 +240,3 @@ def _add_number(label: str) -> gr.Number:
 def _add_download(name: str, title: str) -> Download:
     button = gr.Button(title, size='sm', elem_id=f'save-{name}')
     return Download(button, gr.Textbox(visible=False))
-
-
-__all__ = [
-    'Abilities',
-    'Download',
-    'Parts',
-    'Points',
-    'lay_out',
-    'lay_out_explanation',
-]

@@ -152,6 +152,3 @@ def _connect(do: Handlers, parts: Parts, key: gr.State) -> None:
             show_progress='hidden',
             **PRIVATE,
         ).success(None, part.address, js=DOWNLOAD)
-
-
-__all__ = ['build_page', 'explain']

@@ -29,6 +29,3 @@ def draw_examples() -> list[Example]:
         said = [pairs[0][1] for pairs in described if pairs]
         examples.append(Example(render(scene, SIDE), said[:MAX_QUERIES]))
     return examples
-
-
-__all__ = ['Example', 'draw_examples']

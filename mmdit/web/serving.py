@@ -93,6 +93,3 @@ def _keep_trimming() -> None:
                 malloc_trim(0)
 
     Thread(target=trim, name='trim', daemon=True).start()
-
-
-__all__ = ['serve']

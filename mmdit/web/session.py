@@ -342,23 +342,3 @@ def _restore(
     logits = sample.pred_masks.low_res_masks[index][None]
     with torch.no_grad():
         return model.model.restore(logits, sample).sigmoid()[0].numpy()
-
-
-__all__ = [
-    'MAX_EXPRESSIONS',
-    'Prediction',
-    'Box',
-    'Point',
-    'Session',
-    'add_point',
-    'query',
-    'bytes_needed',
-    'choose',
-    'clear',
-    'open_image',
-    'predict',
-    'prompts_suffice',
-    'read_expressions',
-    'set_box',
-    'undo',
-]

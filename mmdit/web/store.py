@@ -78,6 +78,3 @@ class SessionStore:
         if key is not None:
             self._sessions.pop(key, None)
             self._begun.pop(key, None)
-
-
-__all__ = ['HOUR', 'MAX_BYTES', 'SessionStore']

@@ -84,6 +84,3 @@ def _explain(error: BaseException) -> Response:
 
 def _say(sentence: str, status: int) -> Response:
     return PlainTextResponse(sentence, status)
-
-
-__all__ = ['MAX_FILE', 'Uploads']

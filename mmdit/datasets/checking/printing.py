@@ -85,12 +85,3 @@ def show_verdict(out: Console, report: Report) -> None:
     """Print the result in one line."""
     style = 'bold red' if report.broken else 'bold green'
     out.print(Text(report.verdict, style), soft_wrap=True)
-
-
-__all__ = [
-    'add_options',
-    'find_mistake',
-    'show_problems',
-    'show_verdict',
-    'track',
-]

@@ -276,6 +276,3 @@ def _key(value: Any) -> Any:
     if value is None or isinstance(value, (str, bytes, float)):
         return value
     raise ValueError('a key that is neither text nor a number of 64 bits')
-
-
-__all__ = ['UnsafePickleError', 'load_plain_pickle']

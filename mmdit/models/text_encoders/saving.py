@@ -66,11 +66,3 @@ def set_text_encoder(cfg: Any, pretrained: str) -> None:
             f'{kind}; leave it out'
         )
     encoder.pretrained = pretrained
-
-
-__all__ = [
-    'TEXT_ENCODER',
-    'save_text_encoder',
-    'set_text_encoder',
-    'use_saved_text_encoder',
-]

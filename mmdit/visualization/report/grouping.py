@@ -156,16 +156,3 @@ def _compile(phrases: Sequence[str]) -> re.Pattern:
 def _contain(pattern: re.Pattern, texts: Sequence[str]) -> np.ndarray:
     """Return (N,) bool, which texts match."""
     return np.array([bool(pattern.search(text)) for text in texts])
-
-
-__all__ = [
-    'COLORS',
-    'POSITIONS',
-    'RELATIONS',
-    'Group',
-    'Grouping',
-    'group_by_length',
-    'group_by_size',
-    'group_by_words',
-    'group_rows',
-]

@@ -207,6 +207,3 @@ def _case_data(
         sentences=[item['sent_id'] for item in results.items],
         panels=list(panels),
     )
-
-
-__all__ = ['BINS', 'make_page']

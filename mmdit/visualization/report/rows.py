@@ -238,6 +238,3 @@ def _lacking(path: Path, number: int, key: str) -> ValueError:
 def _text(value: object) -> str:
     """Return an id as CSV writes it, so that both formats compare."""
     return '' if value is None else str(value)
-
-
-__all__ = ['Results', 'check_same_items', 'read_results']

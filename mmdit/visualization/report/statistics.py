@@ -197,6 +197,3 @@ def _percent(
     nothing = denominator == 0
     share = 100 * numerator / np.where(nothing, 1, denominator)
     return np.where(nothing, np.where(rows > 0, empty, math.nan), share)
-
-
-__all__ = ['THRESHOLDS', 'Bootstrap', 'Estimate', 'Ratio', 'metric_ratios']

@@ -146,6 +146,3 @@ def _share(rows: np.ndarray, total: int) -> str:
     number = int(rows.sum())
     noun = 'expression' if number == 1 else 'expressions'
     return f'{number} {noun} ({100 * number / total:.1f} %)'
-
-
-__all__ = ['signed', 'summarize']

@@ -138,6 +138,3 @@ def _append_panel(strip: Image.Image, other: Image.Image) -> Image.Image:
     canvas.paste(strip, (0, 0))
     canvas.paste(panel, (strip.width + GAP, 0))
     return canvas
-
-
-__all__ = ['choose_cases', 'embed_images', 'embed_overlays', 'encode']
