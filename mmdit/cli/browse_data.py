@@ -17,12 +17,16 @@ from mmengine.structures import InstanceData
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
+from mmdit.datasets.transforms.prompts import (
+    BOTTOM_RIGHT,
+    INSIDE,
+    OUTSIDE,
+    TOP_LEFT,
+)
 from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.registry import DATASETS
 from mmdit.runtime.drawing import draw_comparison, overlay_name
 
-# SAM's labels of prompt points; padding is -1.
-OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(4)
 GREEN, RED = (46, 160, 67), (214, 40, 40)
 SHEET_WIDTH = 1600
 

@@ -148,9 +148,9 @@ class Segmenter:
             threshold = self.threshold
         level = check_threshold(threshold)
         sources = list_sources(images)
-        queries = make_queries(expressions, len(sources), points, boxes, masks)
-        for query in (q for entry in queries for q in entry):
-            self._check(*query)
+        queries = self._queries(
+            expressions, len(sources), points, boxes, masks
+        )
         size = self._batch_size(batch_size)
         items = self._track(
             load_items(zip(sources, queries, strict=True), self._load),
@@ -196,9 +196,7 @@ class Segmenter:
             expressions: K expressions, or one.
             batch_size: As of a call.
         """
-        queries = make_queries(expressions, 1)
-        for query in queries[0]:
-            self._check(*query)
+        queries = self._queries(expressions, 1)
         items = load_items(zip([image], queries, strict=True), self._load)
         batches = raising(make_batches(items, self._batch_size(batch_size)))
         return np.stack(
@@ -225,6 +223,13 @@ class Segmenter:
 
     def _check(self, expression: str | None, prompts: Any) -> None:
         """Raise where the model does not take such a query."""
+
+    def _queries(self, *given: Any) -> list[list[Query]]:
+        """Make queries that the model takes, as :func:`make_queries`."""
+        queries = make_queries(*given)
+        for query in (q for entry in queries for q in entry):
+            self._check(*query)
+        return queries
 
     def _track(self, items: Iterable, total: int, size: int) -> Iterable:
         """Show how far the items are."""

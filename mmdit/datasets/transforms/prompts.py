@@ -8,8 +8,8 @@ from mmcv.transforms import BaseTransform
 
 from mmdit.registry import TRANSFORMS
 
-#: SAM's labels: of a point that is none, of one inside, of a box's corners.
-PADDING, INSIDE, TOP_LEFT, BOTTOM_RIGHT = -1, 1, 2, 3
+#: SAM's labels: no point, one outside, one inside, a box's two corners.
+PADDING, OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = range(-1, 4)
 
 
 @TRANSFORMS.register_module()
