@@ -27,27 +27,18 @@ from mmdit.models.layers import (
 from mmdit.registry import MODELS, build_part
 
 ARCHS: dict[str, dict] = {
-    'base': dict(
-        embed_dims=768,
-        depth=12,
-        num_heads=12,
-        global_attn_indexes=(2, 5, 8, 11),
-    ),
-    'large': dict(
-        embed_dims=1024,
-        depth=24,
-        num_heads=16,
-        global_attn_indexes=(5, 11, 17, 23),
-    ),
-    'huge': dict(
-        embed_dims=1280,
-        depth=32,
-        num_heads=16,
-        global_attn_indexes=(7, 15, 23, 31),
-    ),
+    name: dict(
+        embed_dims=embed_dims,
+        depth=depth,
+        num_heads=num_heads,
+        global_attn_indexes=indexes,
+    )
+    for name, embed_dims, depth, num_heads, indexes in (
+        ('base', 768, 12, 12, (2, 5, 8, 11)),
+        ('large', 1024, 24, 16, (5, 11, 17, 23)),
+        ('huge', 1280, 32, 16, (7, 15, 23, 31)),
+    )
 }
-
-
 NECK_CHANNELS = 256
 
 
