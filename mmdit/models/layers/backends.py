@@ -8,6 +8,7 @@ keys of which the last N are image tokens, n heads, d head width.
 """
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -34,13 +35,38 @@ def reference(
 ) -> Tensor:
     """Hold all scores at once: the formula, written down."""
     scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    scores = scores + _whole_bias(query, key, rel_h, rel_w, key_mask)
+    return scores.softmax(dim=-1) @ value
+
+
+def sdpa(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rel_h: Tensor,
+    rel_w: Tensor,
+    key_mask: Tensor | None = None,
+) -> Tensor:
+    """Give a fused attention the whole bias, but hold no scores."""
+    bias = _whole_bias(query, key, rel_h, rel_w, key_mask)
+    return F.scaled_dot_product_attention(query, key, value, bias)
+
+
+def _whole_bias(
+    query: Tensor,
+    key: Tensor,
+    rel_h: Tensor,
+    rel_w: Tensor,
+    key_mask: Tensor | None,
+) -> Tensor:
+    """Return the bias of each query for each key, (B, n, Q, K)."""
     bias = (rel_h[..., :, None] + rel_w[..., None, :]).flatten(-2)
     tokens = bias.shape[-1]
-    texts = scores.shape[-1] - tokens, 0, scores.shape[-2] - tokens, 0
-    scores = scores + F.pad(bias, texts)
+    texts = key.shape[2] - tokens, 0, query.shape[2] - tokens, 0
+    bias = F.pad(bias, texts)
     if key_mask is not None:
-        scores = scores.masked_fill(~key_mask[:, None, None], -torch.inf)
-    return scores.softmax(dim=-1) @ value
+        bias = bias.masked_fill(~key_mask[:, None, None], -torch.inf)
+    return bias
 
 
 def position_codes(
@@ -92,6 +118,68 @@ def folded(
         wide_query, wide_key, F.pad(value, (0, added)), scale=1.0
     )
     return out[..., :head_width]
+
+
+def flex(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rel_h: Tensor,
+    rel_w: Tensor,
+    key_mask: Tensor | None = None,
+) -> Tensor:
+    """Let FlexAttention look the bias of each score up inside its kernel.
+
+    On a GPU it is compiled, once for each size of input. On a CPU, where
+    PyTorch gives it no backward pass, it holds all scores.
+    """
+    run = _flex
+    if query.device.type != 'cpu' and not torch.compiler.is_compiling():
+        run = _compiled_flex()
+    return run(query, key, value, rel_h, rel_w, key_mask)
+
+
+@cache
+def _compiled_flex() -> Callable[..., Tensor]:
+    """Return ``_flex``, compiled."""
+    return torch.compile(_flex, dynamic=False)
+
+
+def _flex(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rel_h: Tensor,
+    rel_w: Tensor,
+    key_mask: Tensor | None,
+) -> Tensor:
+    """Attend with a bias that is looked up: 0 for text, on either side."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    height, width = rel_h.shape[-1], rel_w.shape[-1]
+    tokens = height * width
+    texts, no_bias = key.shape[2] - tokens, query.shape[2] - tokens
+    place = torch.arange(tokens, device=key.device)
+    rows = F.pad(place // width, (texts, 0), value=height)
+    columns = F.pad(place % width, (texts, 0), value=width)
+    # Gradients of a bias are sums over keys: not of half precision.
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    rel_h, rel_w = (
+        F.pad(x.to(dtype), (0, 1, no_bias, 0)) for x in (rel_h, rel_w)
+    )
+
+    def add_bias(
+        score: Tensor, image: Tensor, head: Tensor, i: Tensor, j: Tensor
+    ) -> Tensor:
+        by_row = rel_h[image, head, i, rows[j]]
+        score = score + by_row + rel_w[image, head, i, columns[j]]
+        if key_mask is not None:
+            score = torch.where(key_mask[image, j], score, -torch.inf)
+        return score
+
+    out = flex_attention(query, key, value, score_mod=add_bias)
+    assert isinstance(out, Tensor)
+    return out
 
 
 class _Chunked(torch.autograd.Function):
@@ -221,7 +309,11 @@ def chunked(
 
 
 BACKENDS: dict[str, Callable[..., Tensor]] = dict(
-    reference=reference, folded=folded, chunked=chunked
+    reference=reference,
+    sdpa=sdpa,
+    folded=folded,
+    flex=flex,
+    chunked=chunked,
 )
 
 
