@@ -25,9 +25,9 @@ def measure(model: ReferringSegInferencer, kept: int, clicks: int) -> float:
     model.model.features.size = kept
     spent = []
     for number in range(clicks + 1):
-        point = [[100 + 20 * number, 200, 1]]
+        point = [[100 + 20 * number, 200]]
         begun = time.process_time()
-        model(image, [None], points=[point])
+        model(image, point_coords=point, point_labels=[1])
         spent.append(time.process_time() - begun)
     return statistics.median(spent[1:])
 

@@ -35,16 +35,12 @@ class StandIn:
         self,
         pixels: np.ndarray,
         expressions: Sequence[str | None],
-        points: Any = None,
-        boxes: Any = None,
-        masks: Any = None,
-        **kwargs: Any,
+        return_datasamples: bool = True,
+        **prompts: Any,
     ) -> dict:
         """Return data samples, one for each expression."""
         size = pixels.shape[:2]
-        for prompt in broadcast_prompts(
-            len(expressions), points, boxes, masks
-        ):
+        for prompt in broadcast_prompts(len(expressions), **prompts):
             prompt.check_within(size, 'photo.png')
         return dict(predictions=[_sample(size) for _ in expressions])
 

@@ -35,14 +35,14 @@ def add_prompts(sample: SegDataSample, prompts: Prompts) -> None:
             pipeline brought the image.
         prompts: Points, a box and a mask.
     """
-    if prompts.mask is not None:
-        data = torch.as_tensor(prompts.mask, dtype=torch.float32)
+    if prompts.mask_input is not None:
+        data = torch.as_tensor(prompts.mask_input, dtype=torch.float32)
         sample.mask_input = PixelData(data=data)
-    if prompts.points is None and prompts.box is None:
+    if prompts.point_coords is None and prompts.box is None:
         return
     points, labels = np.zeros((0, 2)), np.zeros(0)
-    if prompts.points is not None:
-        points, labels = prompts.points[:, :2], prompts.points[:, 2]
+    if prompts.point_coords is not None:
+        points, labels = prompts.point_coords, prompts.point_labels
     if prompts.box is None:
         # As in SAM, points without a box end with padding.
         points = np.concatenate([points, [[0, 0]]])

@@ -200,8 +200,12 @@ def run(args: argparse.Namespace) -> int:
 
     if args.onnx is not None:
         _check_onnx_options(args)
-    shows = dict(points=args.point, boxes=args.box)
-    shows = {key: value for key, value in shows.items() if value}
+    shows: dict[str, list] = {}
+    if args.point:
+        shows['point_coords'] = [point[:2] for point in args.point]
+        shows['point_labels'] = [point[2] for point in args.point]
+    if args.box:
+        shows['box'] = args.box
     given = [e for e in (args.expression, *args.expr) if e is not None]
     if shows and not given:
         given = [None]

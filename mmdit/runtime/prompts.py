@@ -9,39 +9,42 @@ from typing import Any
 
 import numpy as np
 
-# Of one query: points are rows of three numbers, and so on.
-_NDIMS = dict(points=2, boxes=1, masks=3)
+# Dimensions of what one query has.
+_NDIMS = dict(point_coords=2, point_labels=1, box=1, mask_input=3)
 # Characters of a value in a message.
 _SHOWN = 100
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """Points, a box and an earlier mask of one query."""
+    """Points, a box and an earlier mask of one query, by SAM's names."""
 
-    #: (P, 3): x, y and label of each point, 1 inside and 0 outside.
-    points: np.ndarray | None = None
+    #: (P, 2): x and y of each point.
+    point_coords: np.ndarray | None = None
+    #: (P,): 1 inside the mask, 0 outside.
+    point_labels: np.ndarray | None = None
     #: (4,): left, top, right, bottom.
     box: np.ndarray | None = None
     #: (1, 4H, 4W): ``low_res_masks`` of an earlier prediction.
-    mask: np.ndarray | None = None
+    mask_input: np.ndarray | None = None
 
     def __bool__(self) -> bool:
-        return any(p is not None for p in (self.points, self.box, self.mask))
+        given = (self.point_coords, self.box, self.mask_input)
+        return any(prompt is not None for prompt in given)
 
     def __str__(self) -> str:
-        number = 0 if self.points is None else len(self.points)
+        number = 0 if self.point_coords is None else len(self.point_coords)
         parts = [f'{number} point{"s" * (number > 1)}'] if number else []
         parts += ['box'] * (self.box is not None)
-        parts += ['mask'] * (self.mask is not None)
+        parts += ['mask'] * (self.mask_input is not None)
         return ', '.join(parts)
 
     def check_within(self, size: tuple[int, int], name: str | int) -> None:
         """Reject points and boxes outside an image of (H0, W0) pixels."""
         height, width = size
         given = np.zeros((0, 2))
-        if self.points is not None:
-            given = self.points[:, :2]
+        if self.point_coords is not None:
+            given = self.point_coords
         if self.box is not None:
             given = np.concatenate([given, self.box.reshape(2, 2)])
         outside = ((given < 0) | (given > (width, height))).any(1)
@@ -55,25 +58,30 @@ class Prompts:
 
 
 def broadcast_prompts(
-    number: int, points: Any = None, boxes: Any = None, masks: Any = None
+    number: int,
+    point_coords: Any = None,
+    point_labels: Any = None,
+    box: Any = None,
+    mask_input: Any = None,
 ) -> list[Prompts]:
     """Return the prompts of each of ``number`` queries.
 
     Args:
         number: How many queries there are.
-        points: For the only query, rows of x, y and label; or a list with
-            such rows, or None, for each.
-        boxes: Left, top, right and bottom; or a list, likewise.
-        masks: (1, 4H, 4W) logits; or a list, likewise.
+        point_coords: (P, 2) for the only query; or a list with such an array,
+            or None, for each.
+        point_labels: (P,), or a list, likewise.
+        box: (4,), or a list, likewise.
+        mask_input: (1, 4H, 4W) logits, or a list, likewise.
     """
+    given = (point_coords, point_labels, box, mask_input)
     kinds = [
-        _entries('points', points, number),
-        _entries('boxes', boxes, number),
-        _entries('masks', masks, number),
+        _entries(name, value, number)
+        for name, value in zip(_NDIMS, given, strict=True)
     ]
     return [
-        Prompts(_as_points(p), _as_box(b), _as_mask(m))
-        for p, b, m in zip(*kinds, strict=True)
+        Prompts(*_as_points(coords, labels), _as_box(corners), _as_mask(mask))
+        for coords, labels, corners, mask in zip(*kinds, strict=True)
     ]
 
 
@@ -111,23 +119,36 @@ def _ndim(given: Any) -> int | None:
         return None
 
 
-def _as_points(given: Any) -> np.ndarray | None:
-    """Check rows of x, y and label."""
-    if given is None:
-        return None
-    points = _as_numbers('points', given)
-    if points.ndim != 2 or points.shape[1] != 3 or not len(points):
+def _as_points(
+    coords: Any, labels: Any
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Check points and their labels."""
+    if coords is None and labels is None:
+        return None, None
+    if coords is None or labels is None:
         raise ValueError(
-            f'points have shape {points.shape}; expected (P, 3): x, y and '
-            'label (1 inside, 0 outside) of each'
+            'point_coords and point_labels belong together, but a query has '
+            f'no {"point_coords" if coords is None else "point_labels"}'
         )
-    wrong = sorted(set(points[:, 2]) - {0, 1})
+    points = _as_numbers('point_coords', coords)
+    if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+        raise ValueError(
+            f'point_coords have shape {points.shape}; expected (P, 2): x and '
+            'y of each point'
+        )
+    kinds = _as_numbers('point_labels', labels)
+    if kinds.shape != (len(points),):
+        raise ValueError(
+            f'point_labels have shape {kinds.shape}; expected '
+            f'({len(points)},): one label for each of point_coords'
+        )
+    wrong = sorted(set(kinds) - {0, 1})
     if wrong:
         raise ValueError(
             f'a point has label {wrong[0]:g}; expected 1 for a point inside '
             'the mask, 0 for one outside'
         )
-    return points
+    return points, kinds
 
 
 def _as_box(given: Any) -> np.ndarray | None:
@@ -147,10 +168,10 @@ def _as_mask(given: Any) -> np.ndarray | None:
     """Check that a mask is one of logits; the model knows its size."""
     if given is None:
         return None
-    mask = _as_numbers('a mask', given)
+    mask = _as_numbers('mask_input', given)
     if mask.ndim != 3 or len(mask) != 1:
         raise ValueError(
-            f'a mask has shape {mask.shape}; expected (1, h, w), the '
+            f'mask_input has shape {mask.shape}; expected (1, h, w), the '
             'low_res_masks of an earlier prediction'
         )
     return mask

@@ -53,24 +53,19 @@ def broadcast_expressions(
 def make_queries(
     expressions: Expressions,
     number: int,
-    points: Any = None,
-    boxes: Any = None,
-    masks: Any = None,
+    prompts: dict[str, Any] | None = None,
 ) -> list[list[Query]]:
     """Return the queries of each image; none may be empty.
 
     Args:
         expressions: As of :func:`broadcast_expressions`.
         number: How many images there are.
-        points: As of :func:`broadcast_prompts`.
-        boxes: Likewise.
-        masks: Likewise.
+        prompts: Arguments of :func:`broadcast_prompts`.
     """
     shared = broadcast_expressions(expressions, number)
-    prompts = iter(
-        broadcast_prompts(sum(map(len, shared)), points, boxes, masks)
-    )
-    queries = [[(e, next(prompts)) for e in entry] for entry in shared]
+    number = sum(map(len, shared))
+    each = iter(broadcast_prompts(number, **(prompts or {})))
+    queries = [[(e, next(each)) for e in entry] for entry in shared]
     for expression, given in (q for entry in queries for q in entry):
         if expression is None and not given:
             raise ValueError(

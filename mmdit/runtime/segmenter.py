@@ -98,9 +98,10 @@ class Segmenter:
         expressions: Expressions = None,
         batch_size: int | None = None,
         *,
-        points: Any = None,
-        boxes: Any = None,
-        masks: Any = None,
+        point_coords: Any = None,
+        point_labels: Any = None,
+        box: Any = None,
+        mask_input: Any = None,
         threshold: float | None = None,
         return_vis: bool = False,
         return_probabilities: bool = False,
@@ -121,11 +122,12 @@ class Segmenter:
             batch_size: Expressions that the encoder takes at a time; by
                 default that of the model's tests. It is less where images are
                 large, and halved where memory does not suffice.
-            points: Rows of x, y and label, 1 inside and 0 outside, in pixels
-                of the image as people see it. With several queries, a list
-                with such rows or None for each, in their order.
-            boxes: Left, top, right and bottom, or a list, likewise.
-            masks: ``low_res_masks`` of an earlier prediction, which the
+            point_coords: (P, 2), x and y in pixels of the image as people see
+                it. With several queries, a list with such an array or None
+                for each, in their order.
+            point_labels: (P,), 1 inside and 0 outside, or a list, likewise.
+            box: Left, top, right and bottom, or a list, likewise.
+            mask_input: ``low_res_masks`` of an earlier prediction, which the
                 points correct, or a list, likewise.
             threshold: A pixel belongs to a mask where its probability exceeds
                 this; by default the model's own.
@@ -148,9 +150,13 @@ class Segmenter:
             threshold = self.threshold
         level = check_threshold(threshold)
         sources = list_sources(images)
-        queries = self._queries(
-            expressions, len(sources), points, boxes, masks
+        prompts = dict(
+            point_coords=point_coords,
+            point_labels=point_labels,
+            box=box,
+            mask_input=mask_input,
         )
+        queries = self._queries(expressions, len(sources), prompts)
         size = self._batch_size(batch_size)
         items = self._track(
             load_items(zip(sources, queries, strict=True), self._load),

@@ -227,8 +227,9 @@ def predict(session: Session, threshold: float) -> list[dict]:
     """Describe the predictions at a threshold; the model does not run.
 
     Returns:
-        Dicts as of :func:`mmdit.apis.make_prediction`, with ``points`` and
-        ``prompt_box`` where there are any.
+        Dicts as of :func:`mmdit.apis.make_prediction`, with
+        ``point_coords``, ``point_labels`` and ``prompt_box`` where there are
+        any.
     """
     rows = []
     for prediction in session.predictions:
@@ -241,7 +242,8 @@ def predict(session: Session, threshold: float) -> list[dict]:
         )
         row |= prediction.unread
         if prediction.points:
-            row['points'] = [list(point) for point in prediction.points]
+            row['point_coords'] = [point[:2] for point in prediction.points]
+            row['point_labels'] = [point[2] for point in prediction.points]
         if prediction.box is not None:
             row['prompt_box'] = list(prediction.box)
         rows.append(row)
@@ -282,9 +284,10 @@ def _show(
     (sample,) = model(
         session.pixels,
         [expression],
-        points=[points or None],
-        boxes=[box],
-        masks=[None if old is None else old.logits],
+        point_coords=[[point[:2] for point in points] or None],
+        point_labels=[[point[2] for point in points] or None],
+        box=[box],
+        mask_input=[None if old is None else old.logits],
         return_datasamples=True,
     )['predictions']
     before = None if old is None else replace(old, probabilities=None)

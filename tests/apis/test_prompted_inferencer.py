@@ -6,7 +6,10 @@ from PIL import Image
 
 from mmdit.apis import ReferringSegInferencer, read_image
 
-CLICK = [(45, 12, 1)]
+CLICK = dict(point_coords=[(45, 12)], point_labels=[1])
+OUTSIDE = CLICK | dict(point_labels=[0])
+FAR = CLICK | dict(point_coords=[(60.5, 3)])
+SMALL = np.zeros((1, 9, 9))
 
 
 @pytest.fixture
@@ -27,14 +30,18 @@ def test_a_click_corrects_what_the_words_found(inferencer, picture):
         inferencer,
         picture,
         'the red circle',
-        points=CLICK,
-        masks=first['low_res_masks'],
+        **CLICK,
+        mask_input=first['low_res_masks'],
     )
-    (no_mask,) = predict(inferencer, picture, 'the red circle', points=CLICK)
+    (no_mask,) = predict(inferencer, picture, 'the red circle', **CLICK)
     (outside,) = predict(
-        inferencer, picture, 'the red circle', points=[(45, 12, 0)]
+        inferencer,
+        picture,
+        'the red circle',
+        point_coords=[(45, 12)],
+        point_labels=[0],
     )
-    (no_words,) = predict(inferencer, picture, points=CLICK)
+    (no_words,) = predict(inferencer, picture, **CLICK)
     assert no_words['expression'] is None
     predictions = [first, second, no_mask, outside, no_words]
     for i, one in enumerate(predictions):
@@ -45,15 +52,17 @@ def test_a_click_corrects_what_the_words_found(inferencer, picture):
 
 def test_each_question_has_its_prompts(inferencer, picture):
     images, expressions = [picture, picture], [['red', None], ['blue']]
-    points, boxes = [None, CLICK, CLICK], [None, (3, 4, 50, 30), None]
+    given = [{}, CLICK | dict(box=(3, 4, 50, 30)), CLICK]
+    names = ('point_coords', 'point_labels', 'box')
     together = predict(
-        inferencer, images, expressions, points=points, boxes=boxes
+        inferencer,
+        images,
+        expressions,
+        **{name: [prompts.get(name) for prompts in given] for name in names},
     )
     words = ['red', None, 'blue']
-    for row, word, *given in zip(together, words, points, boxes, strict=True):
-        (alone,) = predict(
-            inferencer, picture, word, points=given[0], boxes=given[1]
-        )
+    for row, word, prompts in zip(together, words, given, strict=True):
+        (alone,) = predict(inferencer, picture, word, **prompts)
         assert row['expression'] == word
         np.testing.assert_allclose(
             row['logits'], alone['logits'], rtol=1e-4, atol=1e-5
@@ -69,16 +78,14 @@ def test_points_are_those_of_the_image_as_people_see_it(
     upright.transpose(Image.Transpose.ROTATE_90).save(
         tmp_path / 'turned.png', exif=exif
     )
-    (seen,) = predict(inferencer, picture, 'red', points=CLICK)
-    (turned,) = predict(
-        inferencer, tmp_path / 'turned.png', 'red', points=CLICK
-    )
+    (seen,) = predict(inferencer, picture, 'red', **CLICK)
+    (turned,) = predict(inferencer, tmp_path / 'turned.png', 'red', **CLICK)
     assert turned['mask'].shape == (40, 60)
     assert np.array_equal(turned['logits'], seen['logits'])
 
 
 def test_files_of_a_question_without_words(inferencer, picture, tmp_path):
-    inferencer(picture, points=CLICK, out_dir=tmp_path / 'out')
+    inferencer(picture, **CLICK, out_dir=tmp_path / 'out')
     assert (tmp_path / 'out/masks/picture_prompts.png').is_file()
     assert 'predicted_iou' in (tmp_path / 'out/predictions.json').read_text()
 
@@ -87,10 +94,16 @@ def test_files_of_a_question_without_words(inferencer, picture, tmp_path):
     ('arguments', 'match'),
     [
         (dict(), 'neither an expression nor points'),
-        (dict(points=[(60.5, 3, 1)]), '60 pixels wide and 40 high'),
-        (dict(points=[(1, 2)]), r'expected \(P, 3\)'),
-        (dict(expressions=['a', 'b'], points=CLICK), '1 of 2 queries'),
-        (dict(expressions='a', masks=np.zeros((1, 9, 9))), r'\(1, 16, 16\)'),
+        (
+            dict(point_coords=[(60.5, 3)], point_labels=[1]),
+            '60 pixels wide and 40 high',
+        ),
+        (dict(point_coords=[(1, 2)]), 'no point_labels'),
+        (dict(expressions=['a', 'b']) | CLICK, '1 of 2 queries'),
+        (
+            dict(expressions='a', mask_input=SMALL),
+            r'\(1, 16, 16\)',
+        ),
     ],
 )
 def test_bad_prompts_are_explained(inferencer, picture, arguments, match):

@@ -185,17 +185,13 @@ def test_the_inferencer_answers_as_sam_does(
         )
         for prompts, mask in zip(PROMPTS.values(), masks, strict=True)
     ]
-    points = [
-        np.column_stack([p['point_coords'], p['point_labels']])
-        if 'point_coords' in p
-        else None
-        for p in PROMPTS.values()
-    ]
     queries = dict(
         expressions=[None] * 4,
-        points=points,
-        boxes=[p.get('box') for p in PROMPTS.values()],
-        masks=masks,
+        mask_input=masks,
+        **{
+            name: [prompts.get(name) for prompts in PROMPTS.values()]
+            for name in ('point_coords', 'point_labels', 'box')
+        },
     )
     predictions = inferencer(image, **queries)['predictions']
     for row, (masks, scores, logits) in zip(

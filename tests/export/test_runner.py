@@ -165,7 +165,7 @@ def test_mistakes_are_explained(segmenter, exported, picture, tmp_path):
     with pytest.raises(ValueError, match='neither an expression nor points'):
         segmenter(picture, [None, 'red'])
     with pytest.raises(ValueError, match='expressions only, got 1 point;'):
-        segmenter(picture, 'red', points=[[1, 1, 1]])
+        segmenter(picture, 'red', point_coords=[[1, 1]], point_labels=[1])
     with pytest.raises(TypeError, match="not know 'return_logits'"):
         segmenter(picture, 'red', return_logits=True)
     with pytest.raises(ValueError, match='batch_size'):

@@ -167,6 +167,8 @@ def test_without_words_a_click_begins_an_object(opened, textless_model):
     rows = predict(more, 0.5)
     assert [row['expression'] for row in rows] == [None, None]
     assert rows[1]['prompt_box'] == [5, 5, 30, 30]
+    assert rows[1]['point_coords'] == [(10, 10)]
+    assert rows[1]['point_labels'] == [1]
     full = opened
     for _ in range(MAX_EXPRESSIONS):
         full = add_point(full, None, (45, 12, 1), model)

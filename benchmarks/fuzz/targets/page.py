@@ -33,10 +33,11 @@ def make_page(folder: Path) -> Target:
         session = sessions.Session(str(said.get('name')), pixels)
         session = sessions.query(session, said.get('text'), model)
         for point in (said.get('typed'), _clicked(said.get('clicked'))):
-            if point is not None:
-                session = sessions.add_point(
-                    session, said.get('selected'), point, model
-                )
+            match point:
+                case [_, _, _]:
+                    session = sessions.add_point(
+                        session, said.get('selected'), point, model
+                    )
         match said.get('box'):
             case [_, _, _, _] as sides:
                 selected = said.get('selected')

@@ -206,9 +206,15 @@ def make_hub_config(folder: Path) -> Target:
 def make_prompts(folder: Path) -> Target:
     """Points, boxes and masks, as JSON of the page or of Python."""
     path = folder / 'prompts.json'
-    some = dict(points=[[1, 2, 1], [3.5, 4, 0]], boxes=[1, 2, 10, 12])
-    many = dict(points=[[[1, 2, 1]], None], boxes=[None, [0, 0, 60, 40]])
-    mask = dict(masks=np.zeros((1, 4, 4)).tolist())
+    points = dict(point_coords=[[1, 2], [3.5, 4]], point_labels=[1, 0])
+    some = dict(points, box=[1, 2, 10, 12])
+    many = dict(
+        point_coords=[[[1, 2]], None],
+        point_labels=[[1], None],
+        box=[None, [0, 0, 60, 40]],
+    )
+    mask = dict(mask_input=np.zeros((1, 4, 4)).tolist())
+    names = ('point_coords', 'point_labels', 'box', 'mask_input')
 
     def prompts() -> None:
         try:
@@ -218,7 +224,7 @@ def make_prompts(folder: Path) -> Target:
         if not isinstance(content, dict):
             return
         number = 2 if content.get('number') == 2 else 1
-        given = {key: content.get(key) for key in ('points', 'boxes', 'masks')}
+        given = {key: content.get(key) for key in names}
         for one in broadcast_prompts(number, **given):
             one.check_within((40, 60), 'photo.png')
             sample: BaseDataElement = SegDataSample()
