@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mmdit.checkpoints.loading import load_weights
-from mmdit.datasets.transforms.prompts import PADDING, SamplePrompts
+from mmdit.datasets.transforms.sample_prompts import PADDING, SamplePrompts
 from mmdit.engine.command_line import add_cfg_options, open_config
 from mmdit.registry import METRICS, MODELS
 

@@ -5,7 +5,7 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from mmdit.datasets.transforms.prompts import (
+from mmdit.datasets.transforms.sample_prompts import (
     BOTTOM_RIGHT,
     PADDING,
     TOP_LEFT,

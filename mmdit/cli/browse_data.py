@@ -17,7 +17,7 @@ from mmengine.structures import InstanceData
 from mmengine.utils import track_iter_progress
 from PIL import Image
 
-from mmdit.datasets.transforms.prompts import (
+from mmdit.datasets.transforms.sample_prompts import (
     BOTTOM_RIGHT,
     INSIDE,
     OUTSIDE,

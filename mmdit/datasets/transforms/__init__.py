@@ -7,7 +7,7 @@ from .formatting import PackReferSegInputs
 from .geometry import ReferFlip, ReferResize
 from .loading import LoadReferImage, LoadReferMask
 from .photometric import ReferColorJitter, ReferGaussianBlur
-from .prompts import SamplePrompts
+from .sample_prompts import SamplePrompts
 
 __all__ = [
     'LoadReferImage',

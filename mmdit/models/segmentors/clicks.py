@@ -6,7 +6,7 @@ Shapes: B images, h x w padded input.
 import torch
 from torch import Tensor
 
-from mmdit.datasets.transforms.prompts import PADDING
+from mmdit.datasets.transforms.sample_prompts import PADDING
 
 
 def simulate_click(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from mmdit.registry import MODELS, build_part
 
 from .clicks import simulate_click
 from .features import FeatureCache
-from .prompts import count_points, previous_masks, stack_points
+from .stacking import count_points, previous_masks, stack_points
 
 
 @MODELS.register_module()

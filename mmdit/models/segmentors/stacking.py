@@ -10,7 +10,7 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmdit.datasets.transforms.prompts import PADDING
+from mmdit.datasets.transforms.sample_prompts import PADDING
 
 
 def count_points(sample: SegDataSample) -> int:
