@@ -13,8 +13,8 @@ from mmengine.registry import init_default_scope
 from speed_plain import PlainEncoder
 from torch import Tensor, nn
 
-from mmdit.checkpoints.hf_sam import TO_HF_SAM_PREFIXES
 from mmdit.checkpoints.rename import rename
+from mmdit.checkpoints.sam import TO_HF_SAM_PREFIXES
 from mmdit.models.backbones import SAMViT
 from mmdit.models.backbones.sam_vit import ARCHS
 from mmdit.models.complexity import SPECIAL_TOKENS

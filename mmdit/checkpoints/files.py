@@ -1,14 +1,19 @@
 """Read checkpoints from files, directories and URLs, never running code."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import torch
+from mmengine.dist import barrier, is_main_process
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from torch import Tensor
 
-from mmdit.downloads import check_content, is_url
+from mmdit import downloads
 
-from .downloading import download
 from .safe_globals import load_pickle
 from .settings import KEY, METADATA_KEY
 from .work_dir import find_checkpoint, list_checkpoints
@@ -16,6 +21,8 @@ from .work_dir import find_checkpoint, list_checkpoints
 SHOWN = 8
 # Characters of another library's message.
 _SHOWN = 300
+# Of up to four bytes each; file systems allow 255 bytes.
+NAME_LENGTH = 48
 HF_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
@@ -28,7 +35,7 @@ def read_checkpoint(location: str, map_location: Any = 'cpu') -> dict:
             ``transformers`` writes it, or the URL of a file.
         map_location: Device of the tensors, as of ``torch.load``.
     """
-    if is_url(location):
+    if downloads.is_url(location):
         path = download(location)
     else:
         path = Path(location).expanduser()
@@ -53,7 +60,7 @@ def read_state_dict(location: str) -> dict[str, Tensor]:
 
 def _read_file(path: Path, map_location: Any = 'cpu') -> Any:
     """Read one file."""
-    check_content(str(path), path)
+    downloads.check_content(str(path), path)
     if path.suffix == '.safetensors':
         return _read_safetensors(path)
     return load_pickle(path, map_location)
@@ -146,3 +153,42 @@ def _with_state_dict(loaded: Any, location: str) -> dict:
                 f'below state_dict; its keys are {list(loaded)[:SHOWN]}'
             )
     return loaded if given is not loaded else dict(state_dict=loaded)
+
+
+def download(url: str) -> Path:
+    """Fetch a file into PyTorch's cache, unless it is there."""
+    path = cached_path(url)
+    if is_main_process():
+        _fetch(url, path)
+    barrier()
+    # Another machine of the same run has a cache of its own.
+    _fetch(url, path)
+    return path
+
+
+def cached_path(url: str) -> Path:
+    """Return where the file of a URL is kept.
+
+    The whole URL decides: every model of a hub calls its file the same.
+    """
+    name = Path(urlsplit(url).path).name[-NAME_LENGTH:]
+    digest = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return Path(torch.hub.get_dir()) / 'checkpoints' / f'{digest}-{name}'
+
+
+def _fetch(url: str, path: Path) -> None:
+    """Download ``url`` unless ``path`` is there, and show how far it is."""
+    if path.is_file():
+        return
+    columns = (*Progress.get_default_columns(), DownloadColumn())
+    with Progress(
+        *columns, TransferSpeedColumn(), console=Console(stderr=True)
+    ) as bar:
+        task = bar.add_task(path.name)
+        downloads.download(
+            url,
+            path,
+            on_progress=lambda done, size: bar.update(
+                task, completed=done, total=size
+            ),
+        )

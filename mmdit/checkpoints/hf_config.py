@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from .architecture import LAYERS, read_backbone, read_head, read_shapes
-from .hf_sam import HF_SAM_PREFIXES
 from .rename import rename
+from .sam import HF_SAM_PREFIXES
 from .strict import find_mismatches
 
 

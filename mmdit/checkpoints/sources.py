@@ -1,15 +1,21 @@
 """The kinds of checkpoints that mmdit knows, and how to tell them apart."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from .dit import DIT_PREFIXES, TO_DIT_PREFIXES, add_unread
-from .hf_sam import HF_SAM_PREFIXES, TO_HF_SAM_PREFIXES, add_tied
-from .mmpretrain import MMPRETRAIN_PREFIXES, TO_MMPRETRAIN_PREFIXES
-from .rename import Renamed, Table, rename
-from .sam import SAM_PREFIXES, TO_SAM_PREFIXES
+from .rename import Drop, Renamed, Table, rename
+from .sam import (
+    HF_SAM_PREFIXES,
+    MMPRETRAIN_PREFIXES,
+    SAM_PREFIXES,
+    TO_HF_SAM_PREFIXES,
+    TO_MMPRETRAIN_PREFIXES,
+    TO_SAM_PREFIXES,
+    add_tied,
+)
 
 MMDIT_PREFIXES: Table = {
     name: name
@@ -21,6 +27,15 @@ MMDIT_PREFIXES: Table = {
     )
 }
 SHOWN = 4
+ENCODER = 'backbone.'
+# Of an encoder that was saved by itself.
+_FIRST = 'patch_embed.proj.weight'
+_NOT_ASKED = 'the image encoder is filled alone'
+#: What an encoder may lack, and why.
+OPTIONAL_PARTS = {
+    'backbone.neck.': 'this encoder has no neck (out_channels, out_indices)',
+    'backbone.text_injector.': 'this encoder has no text_injector',
+}
 
 
 @dataclass(frozen=True)
@@ -141,3 +156,51 @@ def from_mmdit(state_dict: Mapping[str, Tensor], target: str) -> Renamed:
     renamed = rename(state_dict, kind.inverse, SOURCES['mmdit'].title)
     renamed.state_dict = kind.complete(renamed.state_dict)
     return renamed
+
+
+def read_encoder(
+    state_dict: Mapping[str, Tensor], source: str = 'auto'
+) -> tuple[str, Renamed]:
+    """Rename an encoder's keys to mmdit's, and leave all else out.
+
+    Args:
+        state_dict: Of any known kind, of another project's model around
+            mmdit's encoder, or of the encoder alone.
+        source: See :func:`to_mmdit`.
+
+    Returns:
+        The name of the source, and the renamed tensors.
+    """
+    given = strip_module(state_dict)
+    found = find_source(given) if source == 'auto' else source
+    if found in (None, 'mmdit') and _FIRST in given:
+        given, found = {ENCODER + k: v for k, v in given.items()}, 'mmdit'
+    if found == 'mmdit':
+        others = {key.split('.')[0] + '.' for key in given} - {ENCODER}
+        table: Table = {
+            ENCODER: ENCODER,
+            **{name: Drop(_NOT_ASKED) for name in sorted(others)},
+        }
+        return found, rename(given, table, SOURCES[found].title)
+    found, renamed = to_mmdit(given, source)
+    for key in list(renamed.state_dict):
+        if not key.startswith(ENCODER):
+            del renamed.state_dict[key]
+            renamed.drop(key.split('.')[0] + '.', _NOT_ASKED)
+    return found, renamed
+
+
+def drop_absent(renamed: Renamed, expected: Collection[str]) -> None:
+    """Leave out the parts that an encoder does not have.
+
+    Args:
+        renamed: What :func:`read_encoder` returned; changed in place.
+        expected: Names of the encoder's tensors, as mmdit's.
+    """
+    for prefix, reason in OPTIONAL_PARTS.items():
+        if any(key.startswith(prefix) for key in expected):
+            continue
+        for key in list(renamed.state_dict):
+            if key.startswith(prefix):
+                del renamed.state_dict[key]
+                renamed.drop(prefix, reason)

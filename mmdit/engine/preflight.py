@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmdit.checkpoints.downloading import cached_path
-from mmdit.checkpoints.files import HF_FILES, read_state_dict
+from mmdit.checkpoints.files import HF_FILES, cached_path, read_state_dict
 from mmdit.checkpoints.sources import to_mmdit
 from mmdit.checkpoints.work_dir import list_checkpoints
 from mmdit.downloads import is_url

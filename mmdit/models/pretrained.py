@@ -9,14 +9,19 @@ from torch import Tensor, nn
 
 from mmdit.checkpoints.architecture import LAYERS
 from mmdit.checkpoints.dit import drop_text_layers
-from mmdit.checkpoints.encoder import ENCODER, drop_absent, read_encoder
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.settings import (
     compare_settings,
     describe_settings,
     recorded_settings,
 )
-from mmdit.checkpoints.sources import SOURCES, to_mmdit
+from mmdit.checkpoints.sources import (
+    ENCODER,
+    SOURCES,
+    drop_absent,
+    read_encoder,
+    to_mmdit,
+)
 from mmdit.checkpoints.strict import check_finite, find_mismatches
 from mmdit.registry import WEIGHT_INITIALIZERS
 

@@ -9,8 +9,7 @@ import torch
 from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file
 
-from mmdit.checkpoints.downloading import cached_path
-from mmdit.checkpoints.files import read_state_dict
+from mmdit.checkpoints.files import cached_path, read_state_dict
 
 
 @pytest.fixture
