@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mmdit.models.layers import BACKENDS, attend, backends
+from mmdit.models.layers import BACKENDS, attend
+from mmdit.models.ops import attention
 
 # FlexAttention starts anew for every size of input, so it is tried on one.
 EAGER = ['sdpa', 'folded', 'chunked']
@@ -69,6 +70,7 @@ def problems(draw):
         width=draw(st.integers(1, 9)),
         masked=draw(st.booleans()),
         chunk=draw(st.integers(1, 3000)),
+        private=draw(st.sampled_from([attention.PRIVATE, frozenset()])),
     )
 
 
@@ -76,14 +78,17 @@ def problems(draw):
 @given(problem=problems())
 @settings(max_examples=60, deadline=None)
 def test_equals_the_reference(name, problem):
-    masked, chunk = problem.pop('masked'), problem.pop('chunk')
+    masked = problem.pop('masked')
+    changed = dict(
+        CHUNK_ENTRIES=problem.pop('chunk'), PRIVATE=problem.pop('private')
+    )
     inputs = make_inputs(**problem)
     mask = None
     if masked:
         sizes = {k: problem[k] for k in ('batch', 'grid', 'key_text')}
         mask = make_mask(**sizes)
     expected = outputs_and_gradients('reference', inputs, mask)
-    with mock.patch.object(backends, 'CHUNK_ENTRIES', chunk):
+    with mock.patch.multiple(attention, **changed):
         got = outputs_and_gradients(name, inputs, mask)
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one, other)
@@ -146,7 +151,7 @@ class LargestOutput(TorchDispatchMode):
 def largest_tensor(name, side):
     inputs = make_inputs(1, 2, (side, side), 3, 3, 8)
     with (
-        mock.patch.object(backends, 'CHUNK_ENTRIES', 4096),
+        mock.patch.object(attention, 'CHUNK_ENTRIES', 4096),
         LargestOutput() as largest,
     ):
         outputs_and_gradients(name, inputs, None)

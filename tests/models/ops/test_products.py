@@ -3,23 +3,26 @@ import torch
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmdit.models.layers import linear
+from mmdit.models.layers.linear import Linear, mlp
+from mmdit.models.ops import products
 
 
-@pytest.fixture(autouse=True, params=['mkl', 'onednn'])
+@pytest.fixture(autouse=True, params=['mkl', 'onednn', 'plain'])
 def library(request, monkeypatch):
-    """Whatever this CPU is best at, both libraries give the numbers."""
+    """Whatever this CPU and PyTorch have, each way gives the numbers."""
     if request.param == 'onednn' and not torch.backends.mkldnn.is_available():
         pytest.skip('this torch has no oneDNN')
     monkeypatch.setattr(
-        linear, 'has_fast_onednn', lambda: request.param == 'onednn'
+        products, 'has_fast_onednn', lambda: request.param == 'onednn'
     )
+    if request.param == 'plain':
+        monkeypatch.setattr(products, 'PRIVATE', frozenset())
     return request.param
 
 
 def make(dtype=torch.float32):
     torch.manual_seed(0)
-    return linear.Linear(24, 40).to(dtype)
+    return Linear(24, 40).to(dtype)
 
 
 @pytest.mark.parametrize('gelu', [False, True])
@@ -29,7 +32,7 @@ def test_equals_torch(shape, gelu):
     expected = F.linear(x, layer.weight, layer.bias)
     expected = F.gelu(expected) if gelu else expected
     with torch.no_grad():
-        assert linear.by_hand(x)
+        assert products.by_hand(x)
         torch.testing.assert_close(layer(x, gelu=gelu), expected)
 
 
@@ -46,7 +49,7 @@ def test_strided_input():
 def test_gradients_equal_torchs(shape, gelu):
     layer = make()
     x = torch.randn(shape, requires_grad=True)
-    assert linear.by_hand(x)
+    assert products.by_hand(x)
 
     def gradients(out):
         weight = torch.linspace(-1, 1, out.numel()).view_as(out)
@@ -89,13 +92,13 @@ def test_what_is_frozen_gets_no_gradient_and_keeps_nothing(frozen):
 @pytest.mark.parametrize('frozen', [(), (0,), (1, 2), (3, 4), (0, 1, 2)])
 def test_mlp_equals_torchs(shape, frozen):
     torch.manual_seed(0)
-    first, second = linear.Linear(24, 40), linear.Linear(40, 24)
+    first, second = Linear(24, 40), Linear(40, 24)
     inputs = [torch.randn(shape), *first.parameters(), *second.parameters()]
     for i, tensor in enumerate(inputs):
         tensor.requires_grad_(i not in frozen)
     wanted = [tensor for tensor in inputs if tensor.requires_grad]
     x, weight1, bias1, weight2, bias2 = inputs
-    got = linear.mlp(x, first, second)
+    got = mlp(x, first, second)
     expected = F.linear(F.gelu(F.linear(x, weight1, bias1)), weight2, bias2)
     torch.testing.assert_close(got, expected)
     said = torch.linspace(-1, 1, got.numel()).view_as(got)
@@ -108,20 +111,20 @@ def test_mlp_equals_torchs(shape, frozen):
 
 
 def test_mlp_keeps_one_hidden_tensor():
-    first, second = linear.Linear(24, 40), linear.Linear(40, 24)
+    first, second = Linear(24, 40), Linear(40, 24)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(
         lambda tensor: kept.append(tensor.shape) or tensor, lambda t: t
     ):
-        linear.mlp(torch.randn(5, 24), first, second)
+        mlp(torch.randn(5, 24), first, second)
     assert kept.count((5, 40)) == 1
 
 
 def test_other_types_take_torchs_own():
     x = torch.randn(3, 24)
-    assert not linear.by_hand(x.double())
+    assert not products.by_hand(x.double())
     with torch.autocast('cpu', torch.bfloat16):
-        assert not linear.by_hand(x)
+        assert not products.by_hand(x)
         assert make()(x).dtype == torch.bfloat16
 
 
