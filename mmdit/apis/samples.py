@@ -40,9 +40,9 @@ def add_prompts(sample: SegDataSample, prompts: Prompts) -> None:
         sample.mask_input = PixelData(data=data)
     if prompts.point_coords is None and prompts.box is None:
         return
-    points, labels = np.zeros((0, 2)), np.zeros(0)
-    if prompts.point_coords is not None:
-        points, labels = prompts.point_coords, prompts.point_labels
+    points, labels = prompts.point_coords, prompts.point_labels
+    if points is None or labels is None:
+        points, labels = np.zeros((0, 2)), np.zeros(0)
     if prompts.box is None:
         # As in SAM, points without a box end with padding.
         points = np.concatenate([points, [[0, 0]]])
