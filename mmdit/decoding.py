@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmdit.optional import needed_by
+
 FLAGS = {
     'color': cv2.IMREAD_COLOR,
     'color_ignore_orientation': (
@@ -115,13 +117,8 @@ def _known() -> list[str]:
 
 def _register_heif(name: str) -> None:
     """Let Pillow read HEIC, the photographs of many telephones."""
-    try:
+    with needed_by(f'{name} is HEIC, which', 'mmdit-seg[heif]'):
         import pillow_heif
-    except ImportError as error:
-        raise ImportError(
-            f'{name} is HEIC, which needs {error.name!r}; run: pip install '
-            'mmdit-seg[heif]'
-        ) from error
     if 'HEIF' not in Image.OPEN:
         pillow_heif.register_heif_opener()
 

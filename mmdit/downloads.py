@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
+from mmdit.optional import needed_by
 from mmdit.parts import Part, open_part
 from mmdit.version import __version__
 
@@ -136,13 +137,9 @@ def _fetch_from_drive(
     url: str, part: Part, timeout: float, on_progress: Progress
 ) -> None:
     """Let ``gdown`` write a part, and go on where it was interrupted."""
-    try:
+    by_hand = ', or fetch the file with a browser and give its path'
+    with needed_by(url, 'mmdit-seg[gdown]', by_hand):
         import gdown
-    except ImportError as error:
-        raise ImportError(
-            f"{url} needs 'gdown'; run: pip install mmdit-seg[gdown], or "
-            'fetch the file with a browser and give its path'
-        ) from error
     # Its own part has another name, and takes this one's place.
     output = part.path.with_name(f'{part.path.name}.gdown')
     try:

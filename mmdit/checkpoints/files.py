@@ -13,6 +13,7 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from torch import Tensor
 
 from mmdit import downloads
+from mmdit.optional import needed_by
 
 from .safe_globals import load_pickle
 from .settings import KEY, METADATA_KEY
@@ -68,13 +69,9 @@ def _read_file(path: Path, map_location: Any = 'cpu') -> Any:
 
 def _read_safetensors(path: Path) -> dict:
     """Read a ``.safetensors`` file, and the settings that it holds."""
-    try:
+    with needed_by(str(path), 'safetensors'):
         from safetensors import SafetensorError, safe_open
         from safetensors.torch import load_file
-    except ImportError as error:
-        raise ImportError(
-            f"{path} needs 'safetensors'; run: pip install safetensors"
-        ) from error
     try:
         tensors = load_file(path)
         with safe_open(path, 'pt') as file:

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmdit.optional import needed_by
+
 from .architecture import LAYERS, read_backbone, read_head, read_shapes
 from .rename import rename
 from .sam import HF_SAM_PREFIXES
@@ -22,13 +24,8 @@ def make_hf_config(
         hf_config: File or directory with a config to use instead of one that
             is read off the shapes.
     """
-    try:
+    with needed_by('a directory for SamModel', 'mmdit-seg[bert]'):
         from transformers import SamConfig, SamModel
-    except ImportError as error:
-        raise ImportError(
-            "a directory for SamModel needs 'transformers'; run: pip install "
-            'mmdit-seg[bert]'
-        ) from error
     if hf_config is None:
         config = SamConfig(**derive_config(state_dict))
     else:

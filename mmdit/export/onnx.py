@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from torch.export import ExportedProgram
 
+from mmdit.optional import needed_by
+
 from .modules import Part
 
 # PyTorch's exporter is written for it; newer ones work, too.
@@ -15,14 +17,9 @@ MAX_BYTES = 2**31 - 2**24
 
 def check_onnx(opset: int) -> None:
     """Reject what cannot be written before anything is traced."""
-    try:
+    with needed_by('export to ONNX', 'mmdit-seg[onnx]'):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(
-            f'export to ONNX needs {error.name!r}; run: pip install '
-            'mmdit-seg[onnx]'
-        ) from error
     if opset < OPSET:
         raise ValueError(
             f'opset {opset} is older than {OPSET}, the oldest that can be '

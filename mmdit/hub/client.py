@@ -2,14 +2,11 @@
 
 from types import ModuleType
 
+from mmdit.optional import needed_by
+
 
 def hub_library() -> ModuleType:
     """Import ``huggingface_hub``, which comes with ``transformers``."""
-    try:
+    with needed_by('mmdit.hub', 'mmdit-seg[bert]'):
         import huggingface_hub
-    except ImportError as error:
-        raise ImportError(
-            "mmdit.hub needs 'huggingface_hub'; run: pip install "
-            'mmdit-seg[bert]'
-        ) from error
     return huggingface_hub

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from mmdit.optional import needed_by
+
 from .arrays import Prepared, prepare, restore
 from .images import MAX_PIXELS
 from .segmenter import Segmenter
@@ -46,14 +48,9 @@ class OnnxSegmenter(Segmenter):
         providers: Sequence[str] = ('CPUExecutionProvider',),
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        try:
+        with needed_by('OnnxSegmenter', 'mmdit-seg[onnx]'):
             import onnxruntime
             from tokenizers import Tokenizer
-        except ImportError as error:
-            raise ImportError(
-                f'OnnxSegmenter needs {error.name!r}; run: pip install '
-                'mmdit-seg[onnx]'
-            ) from error
         folder = Path(folder)
         if (folder / ONNX).is_dir():
             folder = folder / ONNX

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from mmdit.optional import needed_by
 from mmdit.registry import MODELS
 
 from .hf import HFTextEncoder
-from .parts import needs_transformers
 
 
 @MODELS.register_module()
@@ -72,10 +72,8 @@ class BertTextEncoder(HFTextEncoder):
         if self._config is None:
             return super().make_parts()
         assert self.vocab_file is not None
-        try:
+        with needed_by('BertTextEncoder', 'mmdit-seg[bert]'):
             from transformers import BertConfig, BertTokenizerFast
-        except ImportError as error:
-            raise needs_transformers('BertTextEncoder') from error
         if not Path(self.vocab_file).is_file():
             raise FileNotFoundError(
                 f'vocab_file {self.vocab_file!r} of BertTextEncoder does not '

@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmdit.optional import needed_by
 from mmdit.quiet import without_lines
 from mmdit.registry import MODELS
 
@@ -179,13 +180,8 @@ class HFTextEncoder(BaseModule):
         """Put adapters into a model, where ``lora`` is set."""
         if self.lora is None:
             return model
-        try:
+        with needed_by(f'lora of {self._name}', 'mmdit-seg[lora]'):
             from peft import LoraConfig, inject_adapter_in_model
-        except ImportError as error:
-            raise ImportError(
-                f"lora of {self._name} needs 'peft'; run: "
-                'pip install mmdit-seg[lora]'
-            ) from error
         names = self.lora.get('target_modules', [])
         if self.frozen or {*self.lora} - {*LORA_KEYS} or type(names) is str:
             raise ValueError(

@@ -6,6 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from mmdit.optional import needed_by
+
 _LAYER = re.compile(r'(?:^|\.)layers?\.(\d+)\.')
 
 
@@ -24,15 +26,13 @@ def read_parts(
         OSError: They are not there.
         ValueError: They are of a family that is not known.
     """
-    try:
+    with needed_by(owner, 'mmdit-seg[bert]'):
         from transformers import (
             CONFIG_MAPPING,
             AutoTokenizer,
             PretrainedConfig,
             __version__,
         )
-    except ImportError as error:
-        raise needs_transformers(owner) from error
     family = None
     try:
         values, _ = PretrainedConfig.get_config_dict(pretrained)
@@ -147,10 +147,3 @@ def check_fit(model: Any, tokenizer: Any, max_tokens: int, owner: str) -> None:
             f'max_tokens={max_tokens} exceeds the {positions} positions of '
             f'this {config.model_type} (max_position_embeddings)'
         )
-
-
-def needs_transformers(owner: str) -> ImportError:
-    """Return the error of a text encoder without its library."""
-    return ImportError(
-        f"{owner} needs 'transformers'; run: pip install mmdit-seg[bert]"
-    )
