@@ -10,16 +10,6 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
-
-from mmdit.datasets.reading.refs import (
-    find_refs,
-    is_generalized,
-    load_refs,
-    read_sentence,
-)
-from mmdit.datasets.reading.rows import read_rows
 from mmdit.files import write_text
 
 SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]']
@@ -47,6 +37,15 @@ def parse_args() -> argparse.Namespace:
 
 def read_expressions(args: argparse.Namespace) -> list[str]:
     """Return every expression of the data set."""
+    # Heavy: not before the arguments have been read.
+    from mmdit.datasets.reading.refs import (
+        find_refs,
+        is_generalized,
+        load_refs,
+        read_sentence,
+    )
+    from mmdit.datasets.reading.rows import read_rows
+
     if args.data.suffix == '.jsonl':
         expressions = []
         for _, row in read_rows(args.data):
@@ -70,6 +69,9 @@ def read_expressions(args: argparse.Namespace) -> list[str]:
 def main() -> None:
     """Count the words and write them, most frequent first."""
     args = parse_args()
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
     expressions = read_expressions(args)
     normalize = BertNormalizer().normalize_str
     split = BertPreTokenizer().pre_tokenize_str

@@ -1,17 +1,14 @@
 """``mmdit export``: write a model as ONNX or programs of ``torch.export``.
 
-``docs/export.md`` says what is written, and how to run it.
+``docs/export.md`` says what is written, and how to run it. Nothing heavy is
+imported before the arguments have been read.
 """
 
 import argparse
 from pathlib import Path
 
 from mmdit.cli.naming import add_model, load_model, require_model
-from mmdit.export.check import largest_differences, open_file
-from mmdit.export.folder import FORMATS, export_model
-from mmdit.export.modules import make_parts
-from mmdit.export.onnx import OPSET
-from mmdit.hub.folder import is_model_folder
+from mmdit.export import FORMATS, OPSET
 from mmdit.runtime.settings import ONNX
 
 # Of probabilities, and of the text.
@@ -57,6 +54,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Write, report, and compare."""
     args = parse_args()
+    from mmdit.export.check import largest_differences, open_file
+    from mmdit.export.folder import export_model
+    from mmdit.export.modules import make_parts
+
     folder = args.out_dir or default_folder(args)
     inferencer = load_model(args, 'cpu')
     model = inferencer.model
@@ -81,6 +82,8 @@ def main() -> None:
 
 def default_folder(args: argparse.Namespace) -> Path:
     """Return where the files of a model's own folder go."""
+    from mmdit.hub.folder import is_model_folder
+
     model, _ = require_model(args)
     if isinstance(model, str) and is_model_folder(Path(model)):
         return Path(model, ONNX)

@@ -10,8 +10,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmdit.datasets import GRefCOCODataset, RefCOCODataset
-from mmdit.datasets.reading.refs import is_generalized
 from mmdit.files import open_text
 
 
@@ -29,6 +27,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write a row for each sentence."""
     args = parse_args(argv)
+    # Heavy: not before the arguments have been read.
+    from mmdit.datasets import GRefCOCODataset, RefCOCODataset
+    from mmdit.datasets.reading.refs import is_generalized
+
     folder = Path(args.data_root, args.dataset)
     is_parts = is_generalized(folder, args.split_by)
     dataset = (GRefCOCODataset if is_parts else RefCOCODataset)(

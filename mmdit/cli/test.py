@@ -1,24 +1,15 @@
-"""``mmdit test MODEL WEIGHTS``: score a checkpoint."""
+"""``mmdit test MODEL WEIGHTS``: score a checkpoint.
+
+Nothing heavy is imported before the arguments have been read.
+"""
 
 import argparse
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
 
-from mmdit.apis.models import load_config
 from mmdit.cli.naming import add_model, require_model
 from mmdit.engine.command_line import RunParser, apply_arguments, launch
-from mmdit.engine.distributed import is_first_process, prepare_launcher
-from mmdit.engine.loading import use_safe_loading
-from mmdit.engine.preflight import check_needs
-from mmdit.engine.testing import (
-    ScoringRunner,
-    list_splits,
-    set_out_file,
-    use_tta,
-)
-from mmdit.evaluation.tables import format_paper, format_table, read_paper
 
 
 def parse_args() -> argparse.Namespace:
@@ -76,6 +67,8 @@ def parse_args() -> argparse.Namespace:
 
 def read_model(args: argparse.Namespace) -> Config:
     """Return the config of what is to be scored, with its weights and data."""
+    from mmdit.apis.models import load_config
+
     model, weights = require_model(args)
     cfg, place = load_config(model, weights)
     cfg.load_from = place
@@ -94,6 +87,18 @@ def read_model(args: argparse.Namespace) -> Config:
 def main() -> None:
     """Build the Runner from the config and test."""
     args = parse_args()
+    from mmengine.dist import is_main_process
+
+    from mmdit.engine.distributed import is_first_process, prepare_launcher
+    from mmdit.engine.loading import use_safe_loading
+    from mmdit.engine.preflight import check_needs
+    from mmdit.engine.testing import (
+        ScoringRunner,
+        list_splits,
+        set_out_file,
+        use_tta,
+    )
+
     cfg = read_model(args)
     if args.allow_other_settings:
         cfg.allow_other_settings = True
@@ -125,6 +130,8 @@ def main() -> None:
 
 def print_splits(name: str, results: list) -> None:
     """Print a table, and the paper's line where it reports the config."""
+    from mmdit.evaluation.tables import format_paper, format_table, read_paper
+
     print(format_table((' '.join(key), *rest) for key, *rest in results))
     paper = read_paper(name)
     scores = {key: measured for key, measured, _ in results}

@@ -1,20 +1,17 @@
-"""``mmdit train CONFIG``: train a model."""
+"""``mmdit train CONFIG``: train a model.
+
+Nothing heavy is imported before the arguments have been read.
+"""
 
 import argparse
 
-from mmdit.engine.amp import AMP_DTYPES, use_amp
 from mmdit.engine.command_line import (
+    AMP_DTYPES,
     RunParser,
     config_path,
     launch,
     read_config,
 )
-from mmdit.engine.distributed import is_first_process, prepare_launcher
-from mmdit.engine.loading import use_safe_loading
-from mmdit.engine.preflight import check_needs
-from mmdit.engine.stopping import train
-from mmdit.engine.total_batch import scale_learning_rate
-from mmdit.engine.work_dir import claim_work_dir, lock_work_dir
 
 
 def parse_args() -> argparse.Namespace:
@@ -72,6 +69,14 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Build the Runner from the config and train."""
     args = parse_args()
+    from mmdit.engine.amp import use_amp
+    from mmdit.engine.distributed import is_first_process, prepare_launcher
+    from mmdit.engine.loading import use_safe_loading
+    from mmdit.engine.preflight import check_needs
+    from mmdit.engine.stopping import train
+    from mmdit.engine.total_batch import scale_learning_rate
+    from mmdit.engine.work_dir import claim_work_dir, lock_work_dir
+
     cfg = read_config(args)
     try:
         if args.amp or args.amp_dtype:

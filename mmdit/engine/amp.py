@@ -13,7 +13,8 @@ from torch import nn
 
 from mmdit.registry import OPTIM_WRAPPERS
 
-AMP_DTYPES = ('bfloat16', 'float16')
+from .command_line import AMP_DTYPES
+
 _FLOAT32, _BFLOAT16, _FLOAT16 = (
     'OptimWrapper',
     'BFloat16OptimWrapper',

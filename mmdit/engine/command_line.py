@@ -1,4 +1,7 @@
-"""What the command lines of training and testing have in common."""
+"""What the command lines of training and testing have in common.
+
+Nothing heavy is imported before the arguments have been read.
+"""
 
 import argparse
 import os
@@ -8,13 +11,9 @@ from pathlib import Path
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
-from mmdit.models.text_encoders.saving import (
-    set_text_encoder,
-    use_saved_text_encoder,
-)
 from mmdit.resources import resolve_config
 
-from .distributed import use_launcher
+AMP_DTYPES = ('bfloat16', 'float16')
 
 
 def config_path(name: str) -> Path:
@@ -133,6 +132,11 @@ def launch(args: argparse.Namespace, module: str) -> None:
 
 def read_config(args: argparse.Namespace) -> Config:
     """Read the config of a training and what the arguments say otherwise."""
+    from mmdit.models.text_encoders.saving import (
+        set_text_encoder,
+        use_saved_text_encoder,
+    )
+
     cfg = Config.fromfile(args.config)
     use_saved_text_encoder(cfg, args.config.parent, trains=True)
     if args.weights is not None:
@@ -145,6 +149,8 @@ def read_config(args: argparse.Namespace) -> Config:
 
 def apply_arguments(cfg: Config, args: argparse.Namespace) -> Config:
     """Change a config as the arguments of :class:`RunParser` say."""
+    from .distributed import use_launcher
+
     cfg.launcher = args.launcher
     if args.cfg_options is not None:
         cfg.merge_from_dict(args.cfg_options)

@@ -10,11 +10,10 @@ from mmdit.datasets.pipeline import build_pipeline
 from mmdit.datasets.transforms import PackReferSegInputs
 from mmdit.runtime.settings import TOKENIZER, Settings
 
+from . import FORMATS, OPSET
 from .modules import make_parts
-from .onnx import OPSET, check_onnx, save_onnx
+from .onnx import check_onnx, save_onnx
 from .program import save_program, trace
-
-FORMATS = {'onnx': ('.onnx',), 'torch': ('.pt2',), 'both': ('.onnx', '.pt2')}
 
 
 def export_model(

@@ -7,10 +7,9 @@ from torch.export import ExportedProgram
 
 from mmdit.optional import needed_by
 
+from . import OPSET
 from .modules import Part
 
-# PyTorch's exporter is written for it; newer ones work, too.
-OPSET = 18
 # A single file of protobuf can hold no more than 2 GiB.
 MAX_BYTES = 2**31 - 2**24
 

@@ -3,8 +3,6 @@
 import csv
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -261,23 +259,6 @@ def test_a_missing_expression_is_status_2(capsys):
         main(['image.png'])
     assert exit_info.value.code == 2
     assert 'expression' in capsys.readouterr().err
-
-
-def test_help_comes_without_importing_torch():
-    code = (
-        'import sys; from mmdit.cli.segment import main\n'
-        'try:\n    main(["--help"])\n'
-        'except SystemExit: print("torch" in sys.modules)'
-    )
-    printed = subprocess.run(
-        [sys.executable, '-c', code],
-        cwd=DEMO.parents[1],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert '--out-dir' in printed
-    assert printed.endswith('False\n')
 
 
 def test_the_demo_is_the_command(command, tmp_path):
