@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -161,9 +161,9 @@ def score_kinds(rows: list[dict]) -> dict[str, float]:
     }
 
 
-def run_apart(*job: Any) -> dict:
+def run_apart(*job: Any, target: Callable = train_and_score) -> dict:
     """Do the same in a process of its own: a Runner leaves global state."""
-    process = get_context('spawn').Process(target=train_and_score, args=job)
+    process = get_context('spawn').Process(target=target, args=job)
     process.start()
     process.join()
     config, work_dir, *_ = job

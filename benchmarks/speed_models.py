@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mmdit.checkpoints.rename import rename
 from mmdit.checkpoints.sam import TO_HF_SAM_PREFIXES
 from mmdit.models.backbones import SAMViT
-from mmdit.models.backbones.sam_vit import ARCHS
+from mmdit.models.backbones.archs import ARCHS
 from mmdit.models.complexity import SPECIAL_TOKENS
 from mmdit.models.layers import resize_position
 from mmdit.registry import MODELS
@@ -152,15 +152,20 @@ def load_resized(
 
 
 def build_segmentor(
-    arch: str, size: int, backend: str = 'auto', in_encoder: bool = True
+    arch: str,
+    size: int,
+    backend: str = 'auto',
+    first_block: int | None = 0,
 ) -> BaseModel:
-    """Build L-DIT, or SAM with text in its head only, and a BERT-base.
+    """Build L-DIT and a BERT-base with random weights.
 
-    All weights are random.
+    ``first_block`` None is SAM with text in its head only.
     """
     from transformers import BertConfig
 
-    injector = dict(type='LayerwiseProjection') if in_encoder else None
+    injector = None
+    if first_block is not None:
+        injector = dict(type='LayerwiseProjection', first_block=first_block)
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/sam-vit-b.py').model
     cfg.pop('init_cfg')
     cfg.backbone.update(

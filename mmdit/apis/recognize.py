@@ -16,7 +16,7 @@ from mmdit.checkpoints.architecture import (
     read_shapes,
 )
 from mmdit.checkpoints.sources import SOURCES, to_mmdit
-from mmdit.models.backbones.sam_vit import ARCHS
+from mmdit.models.backbones.archs import ARCHS
 from mmdit.resources import resolve_config
 
 #: How the owners of a kind of files compute them.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 SETTINGS = dict(
     GRADIO_ANALYTICS_ENABLED='False', GRADIO_ANALYTICS_MAX_EVENTS='1'
 )
-# Their features take some MB each.
-KEPT_IMAGES = 8
 NO_MODEL = f"""
 ### There is no model yet
 
@@ -120,8 +118,6 @@ def make_page(args: argparse.Namespace, folder: 'RunFolder') -> 'gr.Blocks':
     if named == (None, None) and not list_checkpoints(Path(QUICKSTART)):
         return explain(NO_MODEL)
     model = load_model(args, args.device)
-    # Each click is a query; with no text in the encoder, that need not run.
-    model.model.features.size = KEPT_IMAGES
     about = ', '.join(Path(n).name for n in named if isinstance(n, str))
     about = f'{about or QUICKSTART}: {model.description}'
     return build_page(model, about, SessionStore(), folder)

@@ -24,7 +24,7 @@ from torch import Size, Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from mmdit.models.layers import attention_backend
+from mmdit.models.layers import attention_backend, give_each
 from mmdit.registry import MODELS
 
 # transformers' own defaults are this model's sizes.
@@ -39,8 +39,8 @@ class Complexity:
     Attributes:
         parameters: Number of all parameters.
         trainable: Number of those with ``requires_grad``.
-        flops: FLOPs of one forward pass of one image, by part; a part that
-            the segmentor lacks has 0.
+        flops: FLOPs of one forward pass of one image and its expressions, by
+            part; a part that the segmentor lacks has 0.
     """
 
     parameters: int
@@ -53,7 +53,9 @@ class Complexity:
         return sum(self.flops.values())
 
 
-def count_config(cfg: dict, size: tuple[int, int] | None = None) -> Complexity:
+def count_config(
+    cfg: dict, size: tuple[int, int] | None = None, expressions: int = 1
+) -> Complexity:
     """Count a segmentor from its config, without weights or downloads.
 
     Names in the config must be known in MMEngine's default scope.
@@ -62,11 +64,12 @@ def count_config(cfg: dict, size: tuple[int, int] | None = None) -> Complexity:
         cfg: The ``model`` of a config.
         size: Height and width of the input; by default that of the data
             preprocessor.
+        expressions: Of the image, in one call.
     """
     if size is None:
         size = cfg['data_preprocessor']['size']
     with build_fake(cfg) as model:
-        return count_model(model.eval(), size)
+        return count_model(model.eval(), size, expressions)
 
 
 @contextmanager
@@ -98,19 +101,23 @@ def build_fake(cfg: dict) -> Iterator[nn.Module]:
             yield MODELS.build(cfg)
 
 
-def count_model(model: nn.Module, size: tuple[int, int]) -> Complexity:
+def count_model(
+    model: nn.Module, size: tuple[int, int], expressions: int = 1
+) -> Complexity:
     """Count a segmentor by running it on one empty image.
 
     Args:
         model: A segmentor; with a text encoder or without.
         size: Height and width of the input.
+        expressions: Of the image, in one call. What they share is computed
+            once, as in testing.
     """
     kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     counter = FlopCounterMode(
         display=False, custom_mapping={kernel: _count_attention}
     )
     with torch.no_grad(), attention_backend(model, 'reference'), counter:
-        run_parts(model, 1, size)
+        run_parts(model, 1, size, expressions)
     counts = counter.get_flop_counts()
     flops = {
         part: sum(counts[type(getattr(model, part)).__name__].values())
@@ -149,19 +156,34 @@ def _describe_bert(cfg: dict, vocab_file: str) -> None:
     cfg['vocab_file'] = vocab_file
 
 
-def run_parts(model: Any, batch: int, size: tuple[int, int]) -> Tensor:
-    """Return logits (B, 1, 4H, 4W) of empty images with text or one point."""
+def run_parts(
+    model: Any, images: int, size: tuple[int, int], queries: int | None = None
+) -> Tensor:
+    """Return logits of empty images with text or one point each.
+
+    Args:
+        model: A segmentor.
+        images: Their number M.
+        size: Height and width of the input.
+        queries: Number of texts or points B; by default that of the images,
+            else of a single image.
+
+    Returns:
+        (B, 1, 4H, 4W).
+    """
+    queries = images if queries is None else queries
     text, points, labels = None, None, None
     if model.text_encoder is not None:
         # No attention mask, which changes no shape: transformers looks at its
         # values, and there are none.
         length = model.text_encoder.max_tokens
-        ids = torch.zeros(batch, length, dtype=torch.long)
+        ids = torch.zeros(queries, length, dtype=torch.long)
         text = model.text_encoder.encoder(input_ids=ids).last_hidden_state
     else:
-        points = torch.zeros(batch, 1, 2)
-        labels = torch.ones(batch, 1).long()
-    feats = model.extract_feat(torch.zeros(batch, 3, *size), text)
+        points = torch.zeros(queries, 1, 2)
+        labels = torch.ones(queries, 1).long()
+    feats = model.extract_feat(torch.zeros(images, 3, *size), text)
+    feats = tuple(give_each(feat, queries, None) for feat in feats)
     return model.decode_head(feats, text, points=points, labels=labels)
 
 

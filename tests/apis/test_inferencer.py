@@ -42,12 +42,15 @@ def score(config, weights, tmp_path, monkeypatch, **loader):
     return samples
 
 
-@pytest.mark.parametrize('injector', ['mmdit.LayerwiseProjection', None])
+@pytest.mark.parametrize('first_block', [0, 2, None])
 @pytest.mark.parametrize('batch_size', [2, 4])
 def test_answers_equal_those_of_the_test_script(
-    config, tmp_path, monkeypatch, injector, batch_size
+    config, tmp_path, monkeypatch, first_block, batch_size
 ):
-    config.model.backbone.text_injector = injector and dict(type=injector)
+    injector = dict(type='mmdit.LayerwiseProjection', first_block=first_block)
+    config.model.backbone.text_injector = (
+        None if first_block is None else injector
+    )
     weights = save_weights(config, tmp_path / 'weights.pth')
     expected = score(
         config, weights, tmp_path, monkeypatch, batch_size=batch_size
@@ -60,11 +63,21 @@ def test_answers_equal_those_of_the_test_script(
         expressions[-1].append(sample['expression'])
     assert max(map(len, expressions)) > batch_size
     inferencer = ReferringSegInferencer(config, weights, 'cpu')
-    predictions = inferencer(
-        images, expressions, batch_size=batch_size, return_probabilities=True
-    )['predictions']
-    assert len(predictions) == len(expected) > 6
-    for got, sample in zip(predictions, expected, strict=True):
+    # The second time with what was kept of the images.
+    predictions = [
+        row
+        for _ in range(2)
+        for row in inferencer(
+            images,
+            expressions,
+            batch_size=batch_size,
+            return_probabilities=True,
+        )['predictions']
+    ]
+    kept = inferencer.model.features.num_bytes
+    assert (kept == 0) == (first_block == 0)
+    assert len(predictions) == 2 * len(expected) > 12
+    for got, sample in zip(predictions, [*expected, *expected], strict=True):
         assert got['expression'] == sample['expression']
         truth = sample['pred_sem_seg']['data'][0].numpy().astype(bool)
         assert np.array_equal(got['mask'], truth)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mmdit.models.backbones import sam_vit
+from mmdit.models.backbones import archs
 from mmdit.registry import MODELS
 
 TINY_BERT = dict(
@@ -21,7 +21,7 @@ TINY_BERT = dict(
 def benchmark(monkeypatch):
     """Return the tool, with a small encoder and a small BERT."""
     monkeypatch.setitem(
-        sam_vit.ARCHS,
+        archs.ARCHS,
         'tiny',
         dict(embed_dims=32, depth=2, num_heads=2, global_attn_indexes=(1,)),
     )

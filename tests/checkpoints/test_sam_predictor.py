@@ -221,7 +221,6 @@ def same_masks(prediction, masks):
 
 
 def test_the_page_answers_as_sam_does(inferencer, predictor, image):
-    inferencer.model.features.size = 1
     session = Session('photo', image)
     session = add_point(session, None, (*POINTS[0], 1), inferencer)
     first = predictor.predict(POINTS[:1], np.array([1]))

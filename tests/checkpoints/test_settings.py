@@ -115,6 +115,15 @@ def test_another_vocabulary_of_as_many_words_is_told(
         ReferringSegInferencer(other, trained, 'cpu')
 
 
+def test_where_text_enters_is_recorded(config):
+    """Shapes of an injector need not tell it."""
+    key = 'model.backbone.text_injector.first_block'
+    late = describe(change(config, key, 1))
+    assert late[key] == 1
+    with pytest.raises(ValueError, match=f'{key}: 1 in the checkpoint, 0 in'):
+        compare_settings(late, describe(config))
+
+
 def test_going_on_all_the_same_is_a_switch(config, trained):
     other = change(config, 'model.backbone.attention', 'windowed')
     ReferringSegInferencer(other, trained, 'cpu', allow_other_settings=True)

@@ -44,13 +44,14 @@ def use_plain_attention(monkeypatch):
     monkeypatch.setattr(F, 'scaled_dot_product_attention', plain_attention)
 
 
-def run(model, prompts=None):
+def run(model, prompts=None, expressions=1):
     sample = SegDataSample(metainfo=dict(expression='the red circle'))
     if prompts is not None:
         sample.prompts = prompts
     images = torch.randn(1, 3, *SIZE, generator=torch.manual_seed(0))
+    images = images.expand(expressions, -1, -1, -1)
     with torch.no_grad():
-        return model(images, [sample], mode='tensor')
+        return model(images, [sample] * expressions, mode='tensor')
 
 
 def build(cfg):
@@ -85,7 +86,10 @@ def test_a_whole_run_counts_the_same(
     backbone = tiny_segmentor['backbone']
     backbone.update(attention=attention, window_size=3)
     backbone['arch']['global_attn_indexes'] = (1,)
-    backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
+    late = attention == 'windowed'
+    backbone['text_injector'] = injector and dict(
+        type=f'mmdit.{injector}', first_block=int(late)
+    )
     model = build(tiny_segmentor)
     expected = run(model)
     use_plain_attention(monkeypatch)
@@ -93,6 +97,22 @@ def test_a_whole_run_counts_the_same(
     flops = count_by_dispatch(model)
     assert count_config(tiny_segmentor, SIZE).flops == flops
     assert count_model(model, SIZE).flops == flops
+
+
+@pytest.mark.parametrize('first_block', [0, 2, None])
+def test_several_expressions_share_what_is_before_the_text(
+    tiny_segmentor, monkeypatch, first_block
+):
+    injector = dict(type='mmdit.EndToEndProjection', first_block=first_block)
+    tiny_segmentor['backbone']['text_injector'] = (
+        None if first_block is None else injector
+    )
+    use_plain_attention(monkeypatch)
+    model = build(tiny_segmentor)
+    flops = count_by_dispatch(model, None, 3)
+    assert count_config(tiny_segmentor, SIZE, 3).flops == flops
+    alone = count_config(tiny_segmentor, SIZE).flops
+    assert alone['backbone'] <= flops['backbone'] < 3 * alone['backbone']
 
 
 def test_points_instead_of_text_are_counted(tiny_segmentor, monkeypatch):

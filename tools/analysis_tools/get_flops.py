@@ -25,7 +25,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description='Print parameters and GFLOPs of one forward pass of one '
-        'image and its expression, cut or padded to max_tokens of the config'
+        'image and its expressions, cut or padded to max_tokens of the config'
     )
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
     parser.add_argument(
@@ -36,18 +36,23 @@ def parse_args() -> argparse.Namespace:
         help='input size in pixels; the default is that of each config',
     )
     parser.add_argument(
+        '--expressions',
+        type=int,
+        default=1,
+        help='expressions of the image in one call (default: 1)',
+    )
+    parser.add_argument(
         '--markdown', action='store_true', help='print a markdown table'
     )
     return parser.parse_args()
 
 
-def count(path: str, shape: list[int] | None) -> Complexity:
+def count(path: str, shape: list[int] | None, number: int) -> Complexity:
     """Count one config; stop with a reason where that is impossible."""
     try:
         cfg = open_config(path)
-        return count_config(
-            cfg.model, None if shape is None else (shape[0], shape[1])
-        )
+        size = None if shape is None else (shape[0], shape[1])
+        return count_config(cfg.model, size, number)
     except (OSError, ValueError) as error:
         raise SystemExit(f'cannot count {path}: {error}') from None
 
@@ -86,7 +91,7 @@ def main() -> None:
     """Count every config and print the table."""
     args = parse_args()
     rows = [
-        make_row(Path(path).stem, count(path, args.shape))
+        make_row(Path(path).stem, count(path, args.shape, args.expressions))
         for path in args.configs
     ]
     print(format_markdown(rows) if args.markdown else format_table(rows))

@@ -59,8 +59,10 @@ def describe(path: Path, results: list, others: dict[str, dict]) -> dict:
     if model.text_encoder is not None:
         is_base = 'pretrained' in model.text_encoder
         parts.append('BERT-base' if is_base else 'BERT-tiny')
-    if model.backbone.get('text_injector') is not None:
-        parts.append(model.backbone.text_injector.type)
+    if (injector := model.backbone.get('text_injector')) is not None:
+        parts.append(injector.type)
+        if first := injector.get('first_block'):
+            parts.append(f'text from block {first} on, not in the paper')
     metadata['Architecture'] = parts
     entry: dict = {'Name': name}
     if alias := [n for n, c in others.items() if c == cfg.to_dict()]:

@@ -1,11 +1,12 @@
-"""SAM's image encoder, with text tokens in every block.
+"""SAM's image encoder, with text tokens in its blocks.
 
-Shapes: B batch, L text tokens, H x W grid of patches, C width, D text width.
+Shapes: B batch, M images, L text tokens, H x W grid of patches, C width, D
+text width.
 Parameter names are those of ``image_encoder`` in SAM's checkpoints, so that
 its weights load by prefix; what is added lives under ``text_injector``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch.nn.functional as F
@@ -14,31 +15,21 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from mmdit.deprecation import rename, renamed
-from mmdit.models.injectors import TextInjector
+from mmdit.deprecation import renamed
+from mmdit.models.injectors import TextInjector, build_injector
 from mmdit.models.layers import (
     Block,
     LayerNorm2d,
     TableCache,
     fit_tables,
+    give_each,
     resize_position,
     sine_cosine_table,
 )
-from mmdit.registry import MODELS, build_part
+from mmdit.registry import MODELS
 
-ARCHS: dict[str, dict] = {
-    name: dict(
-        embed_dims=embed_dims,
-        depth=depth,
-        num_heads=num_heads,
-        global_attn_indexes=indexes,
-    )
-    for name, embed_dims, depth, num_heads, indexes in (
-        ('base', 768, 12, 12, (2, 5, 8, 11)),
-        ('large', 1024, 24, 16, (5, 11, 17, 23)),
-        ('huge', 1280, 32, 16, (7, 15, 23, 31)),
-    )
-}
+from .archs import resolve_arch, resolve_indices
+
 NECK_CHANNELS = 256
 
 
@@ -99,7 +90,8 @@ class SAMViT(BaseModule):
             image's over the patch's. What no map depends on does not train.
         text_injector: Config of a :class:`TextInjector`, or None for plain
             SAM. The backbone fills in ``embed_dims``, ``depth`` and
-            ``text_dims``.
+            ``text_dims``. ``first_block`` in it is the first block that
+            sees text: see :func:`mmdit.models.injectors.build_injector`.
         text_dims: Width D of the text. Filled in by the segmentor.
         frozen: Whether SAM's own parameters keep their values and stay in
             eval mode; the injector trains (the paper's rows marked *).
@@ -131,7 +123,7 @@ class SAMViT(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        arch = _resolve_arch(arch)
+        arch = resolve_arch(arch)
         embed_dims, depth = arch['embed_dims'], arch['depth']
         if attention is None:
             attention = 'all' if text_injector is not None else 'windowed'
@@ -143,7 +135,7 @@ class SAMViT(BaseModule):
         self.patch_size = patch_size
         self.attention = attention
         self.with_cp = with_cp
-        self.out_indices = _resolve_indices(out_indices, depth)
+        self.out_indices = resolve_indices(out_indices, depth)
 
         grid_size = img_size // patch_size
         self.patch_embed = PatchEmbed(in_channels, embed_dims, patch_size)
@@ -189,12 +181,12 @@ class SAMViT(BaseModule):
         self._freeze()
         self.text_injector: TextInjector | None = None
         if text_injector is not None:
-            _check_injector(text_injector)
-            self.text_injector = build_part(
+            self.text_injector = build_injector(
                 text_injector,
-                default_args=dict(
-                    embed_dims=embed_dims, depth=depth, text_dims=text_dims
-                ),
+                embed_dims,
+                depth,
+                text_dims,
+                last_block=self.out_indices[-1],
             )
         self.register_load_state_dict_pre_hook(_fit_positions)
 
@@ -245,62 +237,106 @@ class SAMViT(BaseModule):
         self.training = mode
         return self
 
+    @property
+    def first_block(self) -> int:
+        """The number of blocks that see no text."""
+        if self.text_injector is None:
+            return self.out_indices[-1] + 1
+        return self.text_injector.first_block
+
     def forward(
         self,
         x: Tensor,
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
+        owner: Tensor | None = None,
+        keep: Callable | None = None,
     ) -> tuple[Tensor, ...]:
         """Encode images, guided by text where there is an injector.
 
+        The blocks before the first text run once per image, however many
+        texts it has.
+
         Args:
-            x: (B, 3, h, w) images. Right and below they are padded by 0 to
-                multiples of the patch. A single one, (1, 3, h, w), may serve
-                B texts.
+            x: (M, 3, h, w) images. Right and below they are padded by 0 to
+                multiples of the patch.
             text: (B, L, D) text tokens. Needed by the injector, and rejected
                 without one.
             text_mask: (B, L) bool, False at tokens not to be attended; None
                 attends to all, padding included, as the authors do.
+            owner: (B,) index of each text's image. None: M is B, or a single
+                image serves all texts.
+            keep: Called as ``keep(x, encode)``, where ``encode(x)`` returns
+                what follows from the images alone, a tuple of tensors, so
+                that a cache may return it instead.
 
         Returns:
             One map (B, channels, H, W) per entry of ``out_indices``.
         """
         self._check_text(text)
+        *maps, image = self.trunk(x) if keep is None else keep(x, self.trunk)
+        if text is None or self.text_injector is None:
+            return tuple(maps)
+        text = self.text_injector.adapt(text)
+        maps, (image,) = (
+            [give_each(t, text.shape[0], owner) for t in tensors]
+            for tensors in (maps, [image])
+        )
+        last = self.out_indices[-1] + 1
+        *more, _ = self._run_blocks(
+            range(self.first_block, last), image, text, text_mask
+        )
+        return (*maps, *more)
+
+    def trunk(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Run what does not depend on text on (M, 3, h, w) images.
+
+        Returns:
+            The maps of ``out_indices`` before the first block with text, and
+            the tokens (M, H, W, C) that enter it.
+        """
         image = self.patch_embed(_pad_to_patches(x, self.patch_size))
         image = image + self._positions.get(
             resize_position, self.pos_embed, image.shape[1:3]
         )
-        if self.text_injector is not None and text is not None:
-            text = self.text_injector.adapt(text)
-            image = image.expand(text.shape[0], -1, -1, -1)
+        return self._run_blocks(range(self.first_block), image)
+
+    def _run_blocks(
+        self,
+        blocks: range,
+        image: Tensor,
+        text: Tensor | None = None,
+        text_mask: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Run some blocks on (B, H, W, C) tokens; all see (B, L, C) text.
+
+        Returns:
+            Those of their maps that are wanted, and the tokens after them.
+        """
         prompt = text
-        outs = []
-        for i, block in enumerate(self.blocks):
+        maps = []
+        for i in blocks:
             update_text = False
-            if self.text_injector is not None:
-                prompt = self.text_injector(i, text, prompt, image, text_mask)
+            if self.text_injector is not None and text is not None:
+                prompt = self.text_injector(
+                    i - blocks.start, text, prompt, image, text_mask
+                )
                 update_text = self.text_injector.reads_prompt and i + 1 < len(
                     self.blocks
                 )
+            inputs = image, prompt, text_mask, update_text
             if self.with_cp and self.training:
                 image, updated = checkpoint(
-                    block,
-                    image,
-                    prompt,
-                    text_mask,
-                    update_text,
-                    use_reentrant=False,
+                    self.blocks[i], *inputs, use_reentrant=False
                 )
             else:
-                image, updated = block(image, prompt, text_mask, update_text)
+                image, updated = self.blocks[i](*inputs)
             prompt = updated if update_text else text
             if i in self.out_indices:
                 out = image.permute(0, 3, 1, 2)
                 is_last = i + 1 == len(self.blocks)
-                outs.append(self.neck(out) if self.neck and is_last else out)
-            if i == self.out_indices[-1]:
-                break
-        return tuple(outs)
+                maps.append(self.neck(out) if self.neck and is_last else out)
+        return (*maps, image)
 
     def _check_text(self, text: Tensor | None) -> None:
         """Reject text without an injector, and an injector without text."""
@@ -333,63 +369,3 @@ def _fit_positions(
             f'resized positions to those of SAMViT: {"; ".join(resized)}',
             logger='current',
         )
-
-
-def _resolve_arch(arch: str | dict) -> dict:
-    """Look up a named architecture, or check an explicit one."""
-    if isinstance(arch, str):
-        if arch not in ARCHS:
-            raise ValueError(
-                f'unknown arch {arch!r}; known: {", ".join(ARCHS)}, or a '
-                'dict with embed_dims, depth and num_heads'
-            )
-        return ARCHS[arch]
-    arch = rename(arch, dict(global_blocks='global_attn_indexes'), 'arch')
-    required = {'embed_dims', 'depth', 'num_heads'}
-    allowed = {'global_attn_indexes'}
-    keys = set(arch)
-    if not required <= keys <= required | allowed:
-        raise ValueError(
-            f'arch needs the keys {sorted(required)} and may have '
-            f'{sorted(allowed)}, got {sorted(keys)}'
-        )
-    if arch['embed_dims'] % arch['num_heads']:
-        raise ValueError(
-            f'embed_dims of arch must be a multiple of num_heads, got '
-            f'{arch["embed_dims"]} and {arch["num_heads"]}'
-        )
-    return dict(arch)
-
-
-def _check_injector(cfg: dict) -> None:
-    """Reject an unknown injector, naming the known ones."""
-    if isinstance(cfg['type'], type) or MODELS.get(cfg['type']) is not None:
-        return
-    with MODELS.switch_scope_and_registry(None) as current:
-        if current.get(cfg['type']) is not None:
-            return
-    known = [
-        name
-        for name, cls in sorted(MODELS.module_dict.items())
-        if isinstance(cls, type) and issubclass(cls, TextInjector)
-    ]
-    raise ValueError(
-        f'unknown type {cfg["type"]!r} of text_injector; known: '
-        f'{", ".join(known)}. A class of your own must be registered: '
-        "custom_imports=dict(imports=['your.module'])"
-    )
-
-
-def _resolve_indices(indices: Sequence[int], depth: int) -> tuple[int, ...]:
-    """Count negative block indices from the end, and check all of them."""
-    resolved = tuple(i + depth if i < 0 else i for i in indices)
-    if (
-        not resolved
-        or any(not 0 <= i < depth for i in resolved)
-        or list(resolved) != sorted(set(resolved))
-    ):
-        raise ValueError(
-            f'out_indices must ascend within the {depth} blocks, got '
-            f'{tuple(indices)}'
-        )
-    return resolved

@@ -1,6 +1,7 @@
 """Injectors: what the text tokens of each encoder block are made of."""
 
 from .base import TextInjector
+from .building import build_injector
 from .cross_attention import (
     LayerwiseCrossAttention,
     LayerwiseCrossAttentionFFN,
@@ -16,4 +17,5 @@ __all__ = [
     'LayerwiseProjection',
     'LayerwiseToken',
     'TextInjector',
+    'build_injector',
 ]

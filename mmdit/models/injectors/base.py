@@ -21,12 +21,15 @@ class TextInjector(BaseModule):
 
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
-        depth: Number of encoder blocks. Filled in by the backbone.
+        depth: Number of encoder blocks that see text. Filled in by the
+            backbone.
         text_dims: Width D of the text encoder's output. Where it differs
             from C, one linear layer shared by all blocks maps text to C
             (ViT-L and ViT-H).
     """
 
+    #: The first block that sees text, see :func:`build_injector`.
+    first_block = 0
     #: Whether f_i reads prompt_{i-1} for i > 0. If not, the encoder does not
     #: compute the text part of the blocks' outputs.
     reads_prompt = False
@@ -39,6 +42,10 @@ class TextInjector(BaseModule):
         self.adapter: nn.Module = nn.Identity()
         if text_dims != embed_dims:
             self.adapter = nn.Linear(text_dims, embed_dims)
+
+    def extra_settings(self) -> dict[str, int]:
+        """Return what changes the result beside the arguments."""
+        return dict(first_block=self.first_block)
 
     def adapt(self, text: Tensor) -> Tensor:
         """Map (B, L, D) text to the encoder's width, once per forward."""
@@ -61,7 +68,7 @@ class TextInjector(BaseModule):
         """Return the (B, L, C) prompt that enters block ``layer``.
 
         Args:
-            layer: Index of the block, from 0.
+            layer: Index of the block among those that see text, from 0.
             text: (B, L, C) adapted text, the same for all blocks.
             prompt: (B, L, C) text part of the previous block's output where
                 ``reads_prompt``; ``text`` itself at layer 0 and otherwise.
@@ -77,7 +84,7 @@ class ProjectionInjector(TextInjector):
 
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
-        depth: Number of encoder blocks. Filled in by the backbone.
+        depth: Number of blocks with text. Filled in by the backbone.
         text_dims: Width of the text encoder's output.
         dropout: Probability of dropping a channel of a prompt token.
         zero_init: Whether W_i starts at zero, so that a pre-trained encoder
@@ -109,7 +116,7 @@ class TokenInjector(TextInjector):
 
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
-        depth: Number of encoder blocks. Filled in by the backbone.
+        depth: Number of blocks with text. Filled in by the backbone.
         text_dims: Width of the text encoder's output.
         num_tokens: Longest text, the text encoder's ``max_tokens``.
     """

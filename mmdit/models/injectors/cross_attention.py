@@ -73,7 +73,7 @@ class LayerwiseCrossAttention(ProjectionInjector):
 
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
-        depth: Number of encoder blocks. Filled in by the backbone.
+        depth: Number of blocks with text. Filled in by the backbone.
         text_dims: Width of the text encoder's output.
         dropout: Probability of dropping a channel of the attention's output.
         zero_init: See :class:`ProjectionInjector`.
@@ -159,7 +159,7 @@ class LayerwiseCrossAttentionFFN(TextInjector):
 
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
-        depth: Number of encoder blocks. Filled in by the backbone.
+        depth: Number of blocks with text. Filled in by the backbone.
         text_dims: Width of the text encoder's output.
         dropout: Probability of dropping a channel, in F_i and after it.
         inner_dims: Width of the attention.

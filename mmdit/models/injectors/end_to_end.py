@@ -43,7 +43,7 @@ class EndToEndToken(TokenInjector):
 
     Args:
         embed_dims: Encoder width C. Filled in by the backbone.
-        depth: Number of encoder blocks. Filled in by the backbone.
+        depth: Number of blocks with text. Filled in by the backbone.
         text_dims: Width of the text encoder's output.
         num_tokens: Longest text, the text encoder's ``max_tokens``.
         dropout: Probability of dropping a channel of a projected token.

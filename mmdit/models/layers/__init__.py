@@ -11,6 +11,7 @@ from .position import (
     resize_position,
     sine_cosine_table,
 )
+from .sharing import find_distinct, give_each
 from .window import merge_windows, split_windows
 
 __all__ = [
@@ -22,7 +23,9 @@ __all__ = [
     'TableCache',
     'attend',
     'attention_backend',
+    'find_distinct',
     'fit_tables',
+    'give_each',
     'merge_windows',
     'relative_table',
     'resize_position',

@@ -4,6 +4,7 @@ Shapes: B images with one expression each, h x w padded input.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.structures import InstanceData, PixelData
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from mmdit.checkpoints.strict import adapt_state_dict, check_state_dict
 from mmdit.deprecation import renamed
+from mmdit.models.layers import find_distinct, give_each
 from mmdit.registry import MODELS, build_part
 
 from .clicks import simulate_click
@@ -76,7 +78,7 @@ class ReferringSegmentor(BaseSegmentor):
         )
         self.refinement_clicks = refinement_clicks
         self.threshold_first = threshold_first
-        #: Keeps none, unless ``size`` is set.
+        #: Keeps none, unless ``max_bytes`` is set.
         self.features = FeatureCache()
         if refinement_clicks:
             _check_clicks(refinement_clicks, decode_head)
@@ -89,18 +91,32 @@ class ReferringSegmentor(BaseSegmentor):
         # score a model that is partly random.
         self.register_load_state_dict_pre_hook(adapt_state_dict)
         self.register_load_state_dict_pre_hook(check_state_dict)
+        self.register_load_state_dict_pre_hook(_forget_features)
+
+    def train(self, mode: bool = True) -> 'ReferringSegmentor':
+        """Forget features, which may be of other weights."""
+        self.features.clear()
+        return super().train(mode)
 
     def extract_feat(
         self,
         inputs: Tensor,
         text: Tensor | None = None,
         text_mask: Tensor | None = None,
+        **kwargs: Any,
     ) -> tuple[Tensor, ...]:
-        """Encode (B, 3, h, w) images, guided by (B, L, D) text."""
+        """Encode (M, 3, h, w) images, guided by (B, L, D) text.
+
+        Args:
+            inputs: Images.
+            text: Read by an encoder with text, and by no other.
+            text_mask: (B, L) bool, likewise.
+            kwargs: ``owner`` and ``keep`` of :class:`SAMViT`, likewise.
+        """
         _check_sides(inputs, self.backbone)
         if getattr(self.backbone, 'text_injector', None) is None:
             return self.backbone(inputs)
-        return self.backbone(inputs, text, text_mask)
+        return self.backbone(inputs, text, text_mask, **kwargs)
 
     def _forward(
         self,
@@ -129,23 +145,22 @@ class ReferringSegmentor(BaseSegmentor):
     ) -> tuple[Tensor, ...]:
         """Encode images, computing once what several expressions share.
 
-        In testing, expressions of an image follow each other: without text
-        in the encoder that is the whole encoder, else the patches.
+        Expressions of an image follow each other in testing. Without text in
+        the encoder they share all of it, else what comes before the text;
+        patches alone are not worth a search in training, nor keeping.
         """
-        takes_text = getattr(self.backbone, 'text_injector', None) is not None
-        if self.training or (len(inputs) == 1 and takes_text):
+        injector = getattr(self.backbone, 'text_injector', None)
+        has_trunk = injector is not None and injector.first_block > 0
+        if self.training and not has_trunk:
             return self.extract_feat(inputs, text, text_mask)
-        if len(inputs) == 1:
-            return self.features.get(inputs, self.extract_feat)
-        new = (inputs[1:] != inputs[:-1]).flatten(1).any(1)
-        new = torch.cat([new.new_ones(1), new])
-        distinct = inputs[new]
-        if not takes_text:
-            owner = new.cumsum(0) - 1
-            return tuple(f[owner] for f in self.extract_feat(distinct))
-        if len(distinct) == 1:
-            inputs = distinct
-        return self.extract_feat(inputs, text, text_mask)
+        distinct, owner = find_distinct(inputs)
+        if injector is None:
+            feats = self.features.get(distinct, self.extract_feat)
+            return tuple(give_each(f, len(inputs), owner) for f in feats)
+        keep = self.features.get if has_trunk else None
+        return self.extract_feat(
+            distinct, text, text_mask, owner=owner, keep=keep
+        )
 
     def _prompts(
         self, inputs: Tensor, samples: Sequence[SegDataSample]
@@ -292,6 +307,11 @@ class ReferringSegmentor(BaseSegmentor):
         left, right, top, bottom = sample.padding_size
         logits = logits[:, :, top : height - bottom, left : width - right]
         return logits.flip(-1) if sample.get('flip') else logits
+
+
+def _forget_features(model: ReferringSegmentor, *_: Any) -> None:
+    """Forget what was computed with the weights before."""
+    model.features.clear()
 
 
 def _check_clicks(clicks: int, decode_head: dict) -> None:

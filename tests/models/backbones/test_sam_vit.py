@@ -28,9 +28,11 @@ def build(**kwargs):
     return model.eval()
 
 
-def small(injector=None, **kwargs):
+def small(injector=None, first_block=0, **kwargs):
     if injector is not None:
-        injector = dict(type=f'mmdit.{injector}', text_dims=12)
+        injector = dict(
+            type=f'mmdit.{injector}', text_dims=12, first_block=first_block
+        )
     kwargs = dict(
         arch=dict(
             embed_dims=24, depth=3, num_heads=2, global_attn_indexes=(1,)
@@ -124,7 +126,7 @@ def prompt_formula(injector, i, y, out, x, mask):
     return norm_formula(injector.norms[i], y + f)
 
 
-def formula(model, images, text, text_mask=None):
+def formula(model, images, text, text_mask=None, first_block=0):
     """Write the encoder out with all-token attention, token by token."""
     injector = model.text_injector
     y = injector.adapter(text)
@@ -140,7 +142,10 @@ def formula(model, images, text, text_mask=None):
     x = (x + positions).flatten(2).transpose(1, 2)
     out = y
     for i, block in enumerate(model.blocks):
-        z = prompt_formula(injector, i, y, out, x, text_mask)
+        if i < first_block:
+            z = y[:, :0]  # a plain block
+        else:
+            z = prompt_formula(injector, i - first_block, y, out, x, text_mask)
         s = torch.cat([z, x], dim=1)
         length = z.shape[1]
         n = block.norm1(s)
@@ -162,23 +167,32 @@ def formula(model, images, text, text_mask=None):
                 'bnqd,qkd->bnqk', q[:, :, length:], resized[offset]
             )
             scores = scores + F.pad(bias, (length, 0, length, 0))
-        if text_mask is not None:
+        if text_mask is not None and length:
             hidden = F.pad(~text_mask, (0, tokens))
             scores = scores.masked_fill(hidden[:, None, None], -torch.inf)
         a = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
         s = s + block.attn.proj(a)
         s = s + block.mlp(block.norm2(s))
-        out, x = s[:, :length], s[:, length:]
+        x = s[:, length:]
+        if length:
+            out = s[:, :length]
     return model.neck(x.transpose(1, 2).unflatten(2, (height, width)))
 
 
 @pytest.mark.parametrize('injector', INJECTORS[1:])
 @pytest.mark.parametrize(
-    ('batch', 'size', 'masked'),
-    [(2, (32, 32), False), (1, (20, 36), True), (1, (24, 8), False)],
+    ('batch', 'size', 'masked', 'first_block'),
+    [
+        (2, (32, 32), False, 0),
+        (1, (20, 36), True, 0),
+        (1, (24, 8), False, 0),
+        (2, (24, 8), True, 1),
+    ],
 )
-def test_variant_equals_its_formula(injector, batch, size, masked):
-    model = small(injector)
+def test_variant_equals_its_formula(
+    injector, batch, size, masked, first_block
+):
+    model = small(injector, first_block)
     images = torch.randn(batch, 3, *size, dtype=torch.float64)
     text = torch.randn(batch, 5, 12, dtype=torch.float64, requires_grad=True)
     mask = None
@@ -186,7 +200,7 @@ def test_variant_equals_its_formula(injector, batch, size, masked):
         mask = torch.arange(5).expand(batch, 5) < 3
     parameters = [text, *model.parameters()]
     (got,) = model(images, text, mask)
-    expected = formula(model, images, text, mask)
+    expected = formula(model, images, text, mask, first_block)
     torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-8)
     weight = torch.randn_like(expected)
     ours, theirs = (
@@ -195,6 +209,30 @@ def test_variant_equals_its_formula(injector, batch, size, masked):
     )
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-8)
+
+
+def test_blocks_before_the_text_are_plain_and_run_once_per_image():
+    """With windows they are SAM's, as published."""
+    model = small(
+        'EndToEndToken', 2, attention='windowed', out_indices=(0, 1, -1)
+    )
+    plain = small(attention='windowed', out_indices=(0, 1))
+    keys = plain.load_state_dict(model.state_dict(), strict=False)
+    assert not keys.missing_keys
+    images = torch.randn(2, 3, 32, 32, dtype=torch.float64)
+    text = torch.randn(3, 5, 12, dtype=torch.float64)
+    runs = []
+    model.blocks[1].register_forward_hook(lambda _, x, y: runs.append(x[0]))
+    owner = torch.tensor([0, 1, 0])
+    found = model(images, text, owner=owner)
+    assert [len(tokens) for tokens in runs] == [2]
+    for maps, expected in zip(found, plain(images), strict=False):
+        assert torch.equal(maps, expected[owner])
+    one_each = model(images[owner], text)
+    torch.testing.assert_close(found, one_each)
+    assert found[-1].std(0).min() > 0
+    single = model(images[:1], text)
+    torch.testing.assert_close(single[-1][::2], found[-1][::2])
 
 
 def test_masked_text_makes_no_difference():
@@ -310,6 +348,18 @@ def test_frozen_encoder_without_text_keeps_no_activations():
         (dict(attention='some'), "'windowed'"),
         (dict(out_indices=(12,)), 'out_indices'),
         (dict(out_indices=()), 'out_indices'),
+        *(
+            (
+                dict(
+                    text_injector=dict(
+                        type='mmdit.LayerwiseProjection', first_block=k
+                    ),
+                    out_indices=(0, 5),
+                ),
+                f'first_block .* from 0 to 5, got {k}.*text_injector=None',
+            )
+            for k in (-1, 6, 1.0)
+        ),
     ],
 )
 def test_bad_arguments_are_named(kwargs, match):

@@ -1,6 +1,8 @@
 import pytest
 import torch
+from small_models import INJECTORS
 
+from mmdit.models.injectors import build_injector
 from mmdit.registry import MODELS
 
 PROJECTIONS = ['LayerwiseProjection', 'EndToEndProjection']
@@ -60,3 +62,15 @@ def test_unknown_variant_lists_the_known_ones():
         pytest.raises(ValueError, match='Telepathy.*LayerwiseProjection'),
     ):
         MODELS.build(cfg)
+
+
+@pytest.mark.parametrize('name', INJECTORS[1:])
+def test_late_text_has_layers_for_the_blocks_that_see_it(name):
+    sizes = [
+        sum(p.numel() for p in injector.parameters())
+        for injector in (
+            build_injector(dict(type=f'mmdit.{name}', first_block=k), 8, d, 8)
+            for k, d in ((2, 5), (0, 3), (0, 5))
+        )
+    ]
+    assert sizes[0] == sizes[1] < sizes[2]

@@ -1,27 +1,55 @@
 """Features of images that are queried again."""
 
+import pytest
 import torch
 
 from mmdit.models.segmentors.features import FeatureCache
 
+# Of one image.
+BYTES = 3 * 4 * 4 * 4
 
-def test_the_last_images_are_encoded_once():
-    encoded = []
 
+@pytest.fixture
+def encode():
     def encode(image):
-        encoded.append(image)
+        encode.calls += 1
         return (image + 1,)
 
-    cache = FeatureCache(2)
+    encode.calls = 0
+    return encode
+
+
+@torch.no_grad()
+def test_the_last_images_are_encoded_once(encode):
+    cache = FeatureCache(2 * BYTES)
     a, b, c = (torch.full((1, 3, 4, 4), float(i)) for i in range(3))
     for image, number in ((a, 1), (b, 2), (a.clone(), 2), (c, 3), (a, 3)):
         (found,) = cache.get(image, encode)
-        assert torch.equal(found, image + 1) and len(encoded) == number
-    # The longest unused went; another shape is another image.
+        assert torch.equal(found, image + 1) and encode.calls == number
+        assert cache.num_bytes <= 2 * BYTES
+    # The longest unused went; another shape or type is another image.
     cache.get(b, encode)
     cache.get(b.reshape(1, 3, 2, 8), encode)
-    assert len(encoded) == 5
-    nothing = FeatureCache()
-    nothing.get(a, encode)
-    nothing.get(a, encode)
-    assert len(encoded) == 7
+    cache.get(b.bfloat16(), encode)
+    assert encode.calls == 6
+    cache.clear()
+    assert cache.num_bytes == 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ('max_bytes', 'images'), [(0, 1), (BYTES - 1, 1), (9 * BYTES, 2)]
+)
+def test_what_is_not_kept(encode, max_bytes, images):
+    cache = FeatureCache(max_bytes)
+    batch = torch.ones(images, 3, 4, 4)
+    for number in (1, 2):
+        (found,) = cache.get(batch, encode)
+        assert torch.equal(found, batch + 1) and encode.calls == number
+        assert cache.num_bytes == 0
+
+
+def test_features_with_gradients_are_not_kept(encode):
+    cache = FeatureCache(BYTES)
+    cache.get(torch.ones(1, 3, 4, 4), encode)
+    assert cache.num_bytes == 0

@@ -48,14 +48,18 @@ KEY_BIASES = ('k_proj.bias', 'key.bias')
 
 
 @pytest.mark.parametrize('injector', INJECTORS)
-@pytest.mark.parametrize('attention', ['all', 'windowed'])
+@pytest.mark.parametrize(
+    ('attention', 'first_block'), [('all', 0), ('windowed', 1)]
+)
 def test_every_trainable_parameter_gets_a_gradient(
-    tiny_segmentor, injector, attention
+    tiny_segmentor, injector, attention, first_block
 ):
     backbone = tiny_segmentor['backbone']
     backbone.update(attention=attention, window_size=3)
     backbone['arch']['global_attn_indexes'] = (1,)
-    backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
+    backbone['text_injector'] = injector and dict(
+        type=f'mmdit.{injector}', first_block=first_block
+    )
     torch.manual_seed(0)
     model = MODELS.build(tiny_segmentor).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -386,29 +390,40 @@ def test_the_former_key_still_counts_clicks(tiny_segmentor):
         assert MODELS.build(tiny_segmentor).refinement_clicks == 0
 
 
-@pytest.mark.parametrize('injector', [None, 'mmdit.LayerwiseProjection'])
+INJECTORS_OF_IMAGES = [
+    None,
+    dict(type='mmdit.LayerwiseProjection'),
+    dict(type='mmdit.EndToEndProjection', first_block=2),
+]
+
+
+def count_images(module):
+    """Return a list that will hold the images of each call of a module."""
+    counts = []
+    module.register_forward_pre_hook(lambda _, x: counts.append(len(x[0])))
+    return counts
+
+
+@pytest.mark.parametrize('injector', INJECTORS_OF_IMAGES)
 def test_what_expressions_of_an_image_share_is_computed_once(
     tiny_segmentor, injector
 ):
-    tiny_segmentor['backbone']['text_injector'] = injector and dict(
-        type=injector
-    )
+    tiny_segmentor['backbone']['text_injector'] = injector
     torch.manual_seed(0)
     model = MODELS.build(tiny_segmentor).eval()
-    encoded, patched = [], []
-    backbone = model.backbone
-    backbone.register_forward_pre_hook(lambda _, x: encoded.append(len(x[0])))
-    backbone.patch_embed.register_forward_pre_hook(
-        lambda _, x: patched.append(len(x[0]))
-    )
+    first, *_, last = model.backbone.blocks
+    shared = [count_images(model.backbone.patch_embed)]
+    if injector is None or 'first_block' in injector:
+        shared.append(count_images(first))
+    if injector is None:
+        shared.append(count_images(last))
 
     def predict(data):
         with torch.no_grad():
             return [s.seg_logits.data for s in model.test_step(data)]
 
     expressions = ['red circle', 'blue square', 'big', 'small']
-    first = make_data(expressions, training=False)
-    image = first['inputs'][0]
+    image = make_data(expressions, training=False)['inputs'][0]
     for order, distinct in (((0, 0, 0, 0), 1), ((0, 0, 1, 0), 3)):
         data = make_data(expressions, training=False)
         other = data['inputs'][0]
@@ -417,9 +432,70 @@ def test_what_expressions_of_an_image_share_is_computed_once(
             predict(dict(inputs=[i], data_samples=[s.clone()]))[0]
             for i, s in zip(*data.values(), strict=True)
         ]
-        encoded.clear(), patched.clear()
+        for counts in shared:
+            counts.clear()
         together = predict(data)
         for got, expected in zip(together, alone, strict=True):
             torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-5)
-        shared = distinct if injector is None or distinct == 1 else 4
-        assert patched == encoded == [shared]
+        assert shared == [[distinct]] * len(shared)
+
+
+@pytest.mark.parametrize('injector', INJECTORS_OF_IMAGES[::2])
+def test_what_is_kept_of_an_image_changes_no_bit(tiny_segmentor, injector):
+    tiny_segmentor['backbone']['text_injector'] = injector
+    model = MODELS.build(tiny_segmentor).eval()
+    encoded = count_images(model.backbone.blocks[0])
+    image = make_data()['inputs'][0]
+
+    def predict(*expressions):
+        data = make_data(expressions, training=False)
+        data['inputs'] = [image] * len(expressions)
+        with torch.no_grad():
+            samples = model.test_step(data)
+        return torch.cat([s.pred_masks.low_res_masks for s in samples])
+
+    queries = [('red',), ('blue', 'the big one'), ('red',)]
+    expected = [predict(*query) for query in queries]
+    assert encoded == [1, 1, 1]
+    model.features.max_bytes = 1 << 20
+    for query, masks in zip(queries, expected, strict=True):
+        assert torch.equal(predict(*query), masks)
+    assert encoded == [1] * 4
+    # Other weights make other features.
+    model.load_state_dict(model.state_dict())
+    predict('red')
+    model.train().eval()
+    predict('red')
+    assert encoded == [1] * 6
+
+
+def test_late_text_trains_with_one_trunk_per_image(tiny_segmentor):
+    """The same losses and gradients as with an image for each expression."""
+    tiny_segmentor['backbone']['text_injector'] = dict(
+        type='mmdit.LayerwiseProjection', first_block=2, zero_init=False
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(tiny_segmentor).train()
+    model.backbone.text_injector.eval()  # no dropout
+    encoded = count_images(model.backbone.blocks[0])
+    data = make_data(['red circle', 'blue square', 'big'])
+    data['inputs'][1:] = [data['inputs'][0], data['inputs'][2]]
+    data['data_samples'][1].set_metainfo(
+        dict(img_shape=data['data_samples'][0].img_shape)
+    )
+    data['data_samples'][1].gt_sem_seg = data['data_samples'][0].gt_sem_seg
+    batch = model.data_preprocessor(data, True)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    together = model(**batch, mode='loss')['loss_mask']
+    assert encoded == [2]
+    alone = [
+        model(batch['inputs'][i, None], [sample], mode='loss')['loss_mask']
+        for i, sample in enumerate(batch['data_samples'])
+    ]
+    expected = torch.stack(alone).mean()
+    torch.testing.assert_close(together, expected)
+    for one, other in zip(
+        *(torch.autograd.grad(x, parameters) for x in (together, expected)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)

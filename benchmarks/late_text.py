@@ -1,0 +1,366 @@
+"""Measure what text costs that enters the encoder late, and what it saves.
+
+``python benchmarks/late_text.py`` trains one config with text from each of
+several blocks on (``first_block``) and several seeds, scores each run on two
+levels of SynthRef, times queries, and writes tables and a plot. What has its
+``result.json`` is not repeated, and a run that was interrupted goes on from
+its last checkpoint. Seed 0 of all comes first.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from compare_variants import insert_table, prepare, run_apart, score_kinds
+from machine import ROOT, device_name, git
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from rich.console import Console
+from speed_models import build_segmentor
+from speed_parts import make_batch
+
+from mmdit.datasets.synthref import write_synthref
+from mmdit.registry import MODELS
+
+LEVELS = ('easy', 'crowded')
+KINDS = ('looks', 'place', 'relation')
+CRUMB = 500  # steps between checkpoints
+EXPRESSIONS = ['thing' + ' red' * n for n in range(8)]
+#: Bytes that hold what is kept of one image.
+ENOUGH = 1 << 30
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        '--config',
+        type=Path,
+        default=ROOT / 'configs/synthref/ldit_tiny_synthref-64x64.py',
+    )
+    parser.add_argument(
+        '--first-blocks', nargs='+', type=int, default=[0, 1, 2, 3]
+    )
+    parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
+    parser.add_argument(
+        '--max-iters', type=int, help="steps, by default the config's"
+    )
+    parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument(
+        '--rounds', type=int, default=5, help='timings of each query'
+    )
+    parser.add_argument(
+        '--time-size',
+        type=int,
+        default=512,
+        help='image of ViT-B in pixels when it is timed',
+    )
+    parser.add_argument(
+        '--work-dir', type=Path, default=Path('work_dirs/late_text')
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=ROOT / 'docs/late_text.md',
+        help='page whose tables are written, between two marks',
+    )
+    parser.add_argument(
+        '--plot', type=Path, default=ROOT / 'docs/images/late_text.png'
+    )
+    return parser.parse_args()
+
+
+def data_root(work_dir: Path, level: str) -> Path:
+    """Return the folder of a level of SynthRef."""
+    return work_dir / f'synthref-{level}'
+
+
+def train_and_score(
+    config: Path, work_dir: Path, seed: int, threads: int, options: dict
+) -> None:
+    """Train with text from a block on, and write what it scores."""
+    torch.set_num_threads(threads)
+    cfg = prepare(config, work_dir, seed)
+    first, root = options['first_block'], options['root']
+    cfg.model.backbone.text_injector.first_block = first
+    if options['max_iters']:
+        cfg.train_cfg.max_iters = options['max_iters']
+        cfg.train_cfg.val_interval = options['max_iters'] + 1
+    cfg.default_hooks.checkpoint.interval = CRUMB
+    cfg.resume = True
+    cfg.model.text_encoder.vocab_file = str(
+        data_root(root, 'easy') / 'vocab.txt'
+    )
+    for level, split in zip(LEVELS, ('val', 'test'), strict=True):
+        loader = cfg[f'{split}_dataloader']
+        loader.dataset.data_root = str(data_root(root, level))
+        rows = str(work_dir / f'{level}.json')
+        cfg[f'{split}_evaluator'] = dict(cfg.val_evaluator, out_file=rows)
+    cfg.train_dataloader.dataset.data_root = str(data_root(root, 'easy'))
+    begun = time.process_time()
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    seconds = time.process_time() - begun
+    result: dict[str, Any] = dict(
+        first_block=first,
+        depth=len(runner.model.backbone.blocks),
+        seed=seed,
+        iters=cfg.train_cfg.max_iters,
+        cpu_seconds=round(seconds, 1),
+    )
+    for level, score in zip(LEVELS, (runner.val, runner.test), strict=True):
+        found = score()['mIoU']
+        rows = json.loads((work_dir / f'{level}.json').read_text())
+        result[level] = dict(mIoU=found, **score_kinds(rows))
+    result |= describe_machine()
+    text = json.dumps(result, indent=1) + '\n'
+    (work_dir / 'result.json').write_text(text)
+
+
+def describe_machine() -> dict[str, str]:
+    """Return what belongs beside a number."""
+    return dict(
+        commit=git('rev-parse', '--short', 'HEAD'),
+        torch=torch.__version__,
+        device=device_name(),
+    )
+
+
+def list_runs(args: argparse.Namespace) -> list[tuple[int, int, Path]]:
+    """Return first block, seed and folder of each run, seed by seed."""
+    return [
+        (k, seed, args.work_dir / f'block{k}' / f'seed{seed}')
+        for seed in args.seeds
+        for k in args.first_blocks
+    ]
+
+
+def run_all(args: argparse.Namespace, console: Console) -> list[dict]:
+    """Run what has no result yet, and return all results."""
+    results = []
+    for k, seed, folder in list_runs(args):
+        path = folder / 'result.json'
+        if not path.exists():
+            options = dict(
+                first_block=k, root=args.work_dir, max_iters=args.max_iters
+            )
+            job = args.config, folder, seed, args.threads, options
+            run_apart(*job, target=train_and_score)
+        results.append(json.loads(path.read_text()))
+        console.print(
+            f'text from block {k}, seed {seed}: mIoU '
+            f'{results[-1]["easy"]["mIoU"]:.1f}, crowded '
+            f'{results[-1]["crowded"]["mIoU"]:.1f}',
+            highlight=False,
+        )
+    return results
+
+
+def make_queries(model: Any, size: int) -> dict[str, Callable[[], Any]]:
+    """Return three ways to query a model about an image of ``size`` px."""
+    one, all_at_once = (
+        make_batch(size, words) for words in (EXPRESSIONS[:1], EXPRESSIONS)
+    )
+
+    @torch.inference_mode()
+    def query(batch: dict, kept: int) -> None:
+        model.features.max_bytes = kept
+        model.test_step(batch)
+
+    return dict(
+        one=lambda: query(one, 0),
+        # What comes before the text is there from the round before.
+        another=lambda: query(one, ENOUGH),
+        eight=lambda: query(all_at_once, 0),
+    )
+
+
+def time_models(models: dict[int, Any], size: int, rounds: int) -> dict:
+    """Return CPU seconds of queries, by first block: medians of rounds.
+
+    All take turns, so that a busy machine slows all of them.
+    """
+    queries = {
+        (k, name): query
+        for k, model in models.items()
+        for name, query in make_queries(model.eval(), size).items()
+    }
+    spent: dict[tuple[int, str], list[float]] = {key: [] for key in queries}
+    for number in range(rounds + 1):
+        for key, query in queries.items():
+            begun = time.process_time()
+            query()
+            if number:  # the first fills caches
+                spent[key].append(time.process_time() - begun)
+    return {
+        k: {n: statistics.median(spent[k, n]) for n in make_queries(m, size)}
+        for k, m in models.items()
+    }
+
+
+def time_all(args: argparse.Namespace) -> dict[str, dict]:
+    """Time the config and ViT-B with text from a share of the blocks on."""
+    torch.set_num_threads(args.threads)
+    init_default_scope('mmdit')
+    cfg = Config.fromfile(args.config).model
+    cfg.text_encoder.vocab_file = str(
+        data_root(args.work_dir, 'easy') / 'vocab.txt'
+    )
+    depth, small, large = cfg.backbone.arch.depth, {}, {}
+    for k in args.first_blocks:
+        cfg.backbone.text_injector.first_block = k
+        small[k] = MODELS.build(cfg)
+        large[k] = build_segmentor(
+            'base', args.time_size, first_block=12 * k // depth
+        )
+    size, rounds = cfg.data_preprocessor.size[0], args.rounds
+    return dict(
+        small=time_models(small, size, 4 * rounds),
+        large=time_models(large, args.time_size, rounds),
+        size=args.time_size,
+        threads=args.threads,
+        **describe_machine(),
+    )
+
+
+def mean_and_spread(values: list[float]) -> str:
+    """Spell a mean, and the standard deviation where there is one."""
+    text = f'{statistics.fmean(values):.1f}'
+    if len(values) > 1:
+        text += f' ± {statistics.stdev(values):.1f}'
+    return text
+
+
+def format_scores(results: list[dict]) -> str:
+    """Write the scores as a Markdown table, with what they were made by."""
+    lines = [
+        '| text from block | seeds | '
+        + ' | '.join(f'{lv}: {n}' for lv in LEVELS for n in ('mIoU', *KINDS))
+        + ' |',
+        '|---:|---|' + '---:|' * (len(LEVELS) * (1 + len(KINDS))),
+    ]
+    for k in sorted({result['first_block'] for result in results}):
+        runs = [r for r in results if r['first_block'] == k]
+        cells = [
+            mean_and_spread([run[level][name] for run in runs])
+            for level in LEVELS
+            for name in ('mIoU', *KINDS)
+        ]
+        seeds = ', '.join(str(run['seed']) for run in runs)
+        where = f'{k} of {runs[0]["depth"]}'
+        lines.append('| ' + ' | '.join([where, seeds, *cells]) + ' |')
+    facts = {
+        key: ', '.join(sorted({str(r[key]) for r in results}))
+        for key in ('iters', 'commit', 'torch', 'device')
+    }
+    lines += [
+        '',
+        'In percent, mean ± standard deviation over the seeds that the row '
+        f'names; {facts["iters"]} steps each. Commit {facts["commit"]}, torch '
+        f'{facts["torch"]}, {facts["device"]}, one thread.',
+    ]
+    return '\n'.join(lines)
+
+
+def format_times(times: dict, depths: dict[str, int]) -> str:
+    """Write the times as a Markdown table.
+
+    Args:
+        times: Of :func:`time_all`.
+        depths: Blocks of each model.
+    """
+    lines = [
+        '| model | text from block | first query | another | 8 at once | of '
+        '8 first queries |',
+        '|---|---:|---:|---:|---:|---:|',
+    ]
+    for name, label in (
+        ('small', 'counterpart, 64 px'),
+        ('large', f'ViT-B, {times["size"]} px'),
+    ):
+        for k, row in times[name].items():
+            block = int(k) * depths[name] // depths['small']
+            one, another, eight = row['one'], row['another'], row['eight']
+            lines.append(
+                f'| {label} | {block} of {depths[name]} | {one:.3g} s | '
+                f'{another:.3g} s | {eight:.3g} s | {eight / 8 / one:.2f}x |'
+            )
+    lines += [
+        '',
+        f'CPU seconds of whole predictions, {times["threads"]} thread(s), '
+        f'medians of turns. Commit {times["commit"]}, torch {times["torch"]}, '
+        f'{times["device"]}.',
+    ]
+    return '\n'.join(lines)
+
+
+def plot(results: list[dict], times: dict, path: Path) -> None:
+    """Draw the mIoU of each run over the cost of 8 expressions."""
+    import matplotlib
+
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout='tight')
+    costs = {
+        int(k): row['eight'] / 8 / row['one']
+        for k, row in times['large'].items()
+    }
+    for level, color in zip(LEVELS, ('#d1495b', '#30638e'), strict=True):
+        means = {}
+        for k, cost in costs.items():
+            scores = [
+                r[level]['mIoU'] for r in results if r['first_block'] == k
+            ]
+            axes.scatter([cost] * len(scores), scores, 24, color, alpha=0.6)
+            if scores:
+                means[cost] = statistics.fmean(scores)
+                depth = results[0]['depth']
+                axes.annotate(
+                    f'from {k}/{depth}',
+                    (cost, means[cost]),
+                    (0, 8),
+                    textcoords='offset points',
+                    ha='center',
+                )
+        axes.plot([*means], [*means.values()], color=color, label=level)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, 1.1)
+    axes.set_xlabel('CPU time of 8 expressions over 8 calls (ViT-B, 512 px)')
+    axes.set_ylabel('mIoU of the counterpart, %')
+    axes.legend(title='SynthRef', frameon=False)
+    axes.spines[['top', 'right']].set_visible(False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def main() -> None:
+    """Train and score what is missing, time, write tables and plot."""
+    args = parse_args()
+    args.work_dir = args.work_dir.resolve()
+    console = Console()
+    for level in LEVELS:
+        write_synthref(data_root(args.work_dir, level), level=level)
+    times_file = args.work_dir / 'times.json'
+    if not times_file.exists():
+        times_file.write_text(json.dumps(time_all(args), indent=1) + '\n')
+    times = json.loads(times_file.read_text())
+    results = run_all(args, console)
+    depths = dict(small=results[0]['depth'], large=12)
+    tables = [format_scores(results), format_times(times, depths)]
+    insert_table(args.out, '\n\n'.join(tables))
+    plot(results, times, args.plot)
+    console.print(f'wrote {args.out} and {args.plot}')
+
+
+if __name__ == '__main__':
+    main()
