@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from mmdit.apis import ReferringSegInferencer
-from mmdit.apis.inferencer import CACHE_BYTES
+from mmdit.caching import CACHE_BYTES
 
 
 def measure(model: ReferringSegInferencer, kept: bool, clicks: int) -> float:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
+from mmdit.caching import CACHE_BYTES
 from mmdit.checkpoints.loading import load_weights
 from mmdit.datasets.pipeline import build_pipeline, find_pipeline
 from mmdit.registry import INFERENCERS, MODELS
@@ -30,9 +31,6 @@ from mmdit.runtime.wording import Wording
 from .batch_size import AutoBatchSize
 from .models import choose_device, load_config
 from .samples import describe, pack
-
-# Some 20 images of ViT-B at 512 px.
-CACHE_BYTES = 64 << 20
 
 
 @INFERENCERS.register_module()

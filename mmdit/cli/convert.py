@@ -43,6 +43,8 @@ ORIGINS = {
 }
 ORIGINS['hf-sam'] = ORIGINS['sam']
 
+FIRST_BLOCK = 'model.backbone.text_injector.first_block'
+
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
@@ -167,12 +169,18 @@ def main() -> None:
             '--injector and --text-encoder are for a folder: give DST without '
             'a suffix'
         )
+    settings = dict(recorded_settings(checkpoint))
+    if target == 'dit' and (first := settings.get(FIRST_BLOCK)):
+        raise ValueError(
+            f"text enters block {first} of this model; the DIT authors' code "
+            'gives it to all blocks, so that their names have no place for '
+            'late text'
+        )
     if target != 'mmdit':
         renamed = from_mmdit(renamed.state_dict, target)
         lines += renamed.describe_dropped()
     for line in lines:
         print(line)
-    settings = dict(recorded_settings(checkpoint))
     if (trained_on := recorded_data(checkpoint)) is not None:
         settings[TRAINED_ON] = trained_on
     write(args, target, source, renamed.state_dict, settings)

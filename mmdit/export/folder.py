@@ -11,7 +11,7 @@ from mmdit.datasets.transforms import PackReferSegInputs
 from mmdit.runtime.settings import TOKENIZER, Settings
 
 from . import FORMATS, OPSET
-from .modules import make_parts
+from .modules import has_trunk, make_parts
 from .onnx import check_onnx, save_onnx
 from .program import save_program, trace
 
@@ -27,7 +27,8 @@ def export_model(
 
     ``text.*`` turns token ids into text, ``mask.*`` images and text into
     masks; any number of expressions and any length of text up to
-    ``max_tokens``, images of the one size of the data preprocessor.
+    ``max_tokens``, images of the one size of the data preprocessor. With late
+    text ``trunk.*`` turns images into what ``mask.*`` takes instead of them.
 
     Args:
         model: A :class:`ReferringSegmentor` with weights, in evaluation mode.
@@ -105,6 +106,7 @@ def make_settings(model: Any, cfg: Any) -> Settings:
         mask_padding=encoder.mask_padding,
         batch_size=cfg.test_dataloader.batch_size,
         trained_on=getattr(model, 'trained_on', None),
+        trunk=has_trunk(model),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mmdit.caching import CACHE_BYTES, ByteCache
 from mmdit.optional import needed_by
 
 from .arrays import Prepared, prepare, restore
@@ -39,6 +40,8 @@ class OnnxSegmenter(Segmenter):
         providers: ONNX Runtime's execution providers, the first that can is
             taken; by default the CPU's.
         max_pixels: The largest image to accept, in pixels.
+        cache_bytes: Memory for what was computed of the last images alone,
+            with late text; 0 keeps nothing.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class OnnxSegmenter(Segmenter):
         threads: int | None = None,
         providers: Sequence[str] = ('CPUExecutionProvider',),
         max_pixels: int = MAX_PIXELS,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         with needed_by('OnnxSegmenter', 'mmdit-seg[onnx]'):
             import onnxruntime
@@ -68,11 +72,17 @@ class OnnxSegmenter(Segmenter):
         options = onnxruntime.SessionOptions()
         if threads is not None:
             options.intra_op_num_threads = threads
-        self._text, self._mask = (
-            onnxruntime.InferenceSession(
-                _existing(folder / f'{name}.onnx'), options, list(providers)
-            )
-            for name in ('text', 'mask')
+
+        def open_graph(name: str) -> Any:
+            path = _existing(folder / f'{name}.onnx')
+            return onnxruntime.InferenceSession(path, options, list(providers))
+
+        self._text, self._mask = open_graph('text'), open_graph('mask')
+        self._trunk: Any = None
+        if self.settings.trunk:
+            self._trunk = open_graph('trunk')
+        self.trunks: ByteCache[np.ndarray] = ByteCache(
+            cache_bytes, lambda trunk: trunk.nbytes
         )
 
     def fingerprint(self) -> str:
@@ -107,9 +117,7 @@ class OnnxSegmenter(Segmenter):
             None, dict(input_ids=ids, attention_mask=real)
         )
         prepared = [item.image.prepared for item in items]
-        inputs: dict[str, Any] = dict(
-            pixel_values=np.stack([p.image for p in prepared]), text=text
-        )
+        inputs: dict[str, Any] = dict(self._image_inputs(prepared), text=text)
         if self.settings.mask_padding:
             inputs['attention_mask'] = real.astype(bool)
         logits, scores = self._mask.run(None, inputs)
@@ -121,6 +129,26 @@ class OnnxSegmenter(Segmenter):
             (found,) = restore(chosen, p, self.settings.align_corners)
             predictions.append(dict(probabilities=found))
         return predictions
+
+    def _image_inputs(self, prepared: list[Prepared]) -> dict:
+        """Return what the mask graph takes of images."""
+        if self._trunk is None:
+            return dict(pixel_values=np.stack([p.image for p in prepared]))
+        images = {id(p): p.image for p in prepared}
+        # Each alone: kept or not, a trunk has the same numbers.
+        trunks = {key: self._run_trunk(im) for key, im in images.items()}
+        return dict(trunk=np.stack([trunks[id(p)] for p in prepared]))
+
+    def _run_trunk(self, image: np.ndarray) -> np.ndarray:
+        """Return (H, W, C) of a (3, h, w) image, kept or computed."""
+
+        def run() -> np.ndarray:
+            inputs = dict(pixel_values=image[None])
+            return self._trunk.run(None, inputs)[0][0]
+
+        if not self.trunks.max_bytes:
+            return run()
+        return self.trunks.get(sha256(image.data).hexdigest(), run)
 
     def tokenize(
         self, expressions: Sequence[str]

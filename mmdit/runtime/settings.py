@@ -36,6 +36,7 @@ class Settings:
         batch_size: Expressions at a time, where nobody says otherwise.
         opset: Version of ONNX's operators; None without ONNX files.
         trained_on: What the weights were trained on, if they say it.
+        trunk: Whether a graph of its own computes what comes before the text.
     """
 
     size: tuple[int, int]
@@ -53,6 +54,7 @@ class Settings:
     batch_size: int
     opset: int | None = None
     trained_on: str | None = None
+    trunk: bool = False
 
     def save(self, folder: Path) -> None:
         """Write ``settings.json``."""

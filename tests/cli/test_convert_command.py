@@ -284,3 +284,15 @@ def test_a_published_file_has_its_hash_in_its_name(src, tmp_path, suffix):
     for key, value in trained['state_dict'].items():
         assert torch.equal(published['state_dict'][key], value)
     assert 'optimizer' not in published
+
+
+def test_the_authors_names_have_no_place_for_late_text(convert, src, tmp_path):
+    ours = tmp_path / 'ours.pth'
+    convert(src, ours)
+    content = torch.load(ours)
+    key = 'model.backbone.text_injector.first_block'
+    content['meta']['settings'] = {key: 2}
+    torch.save(content, ours)
+    with pytest.raises(RuntimeError, match='enters block 2 .* late text'):
+        convert(ours, tmp_path / 'dit.pth', '--reverse', '--target', 'dit')
+    assert not (tmp_path / 'dit.pth').exists()

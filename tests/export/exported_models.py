@@ -22,7 +22,9 @@ def build_model(
     backbone['arch'] = dict(
         embed_dims=16, depth=2, num_heads=2, global_attn_indexes=(1,)
     )
-    backbone['text_injector'] = injector and dict(type=f'mmdit.{injector}')
+    if isinstance(injector, str):
+        injector = dict(type=f'mmdit.{injector}')
+    backbone['text_injector'] = injector
     cfg['text_encoder']['mask_padding'] = mask_padding
     torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmdit'):

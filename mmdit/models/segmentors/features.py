@@ -1,14 +1,15 @@
 """What was computed of images alone, for the next query about them."""
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from mmdit.caching import ByteCache
 
-class FeatureCache:
+
+class FeatureCache(ByteCache[tuple[Tensor, ...]]):
     """Keep what an encoder made of the last images, by a hash of each.
 
     Nothing is kept of several images at once, whose numbers might differ in
@@ -20,19 +21,9 @@ class FeatureCache:
     """
 
     def __init__(self, max_bytes: int = 0) -> None:
-        self.max_bytes = max_bytes
-        self._kept: OrderedDict[str, tuple[Tensor, ...]] = OrderedDict()
+        super().__init__(max_bytes, _count_bytes)
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that is taken."""
-        return sum(map(_count_bytes, self._kept.values()))
-
-    def clear(self) -> None:
-        """Forget everything: the weights have changed."""
-        self._kept.clear()
-
-    def get(
+    def encode(
         self, images: Tensor, encode: Callable[[Tensor], tuple[Tensor, ...]]
     ) -> tuple[Tensor, ...]:
         """Return ``encode(images)``, computed once for a single image.
@@ -43,15 +34,7 @@ class FeatureCache:
         """
         if not self.max_bytes or len(images) > 1 or torch.is_grad_enabled():
             return encode(images)
-        key = _identify(images)
-        feats = self._kept.pop(key, None)
-        if feats is None:
-            feats = encode(images)
-        if _count_bytes(feats) <= self.max_bytes:
-            self._kept[key] = feats
-        while self.num_bytes > self.max_bytes:
-            self._kept.popitem(last=False)
-        return feats
+        return self.get(_identify(images), lambda: encode(images))
 
 
 def _count_bytes(feats: tuple[Tensor, ...]) -> int:
@@ -60,8 +43,7 @@ def _count_bytes(feats: tuple[Tensor, ...]) -> int:
 
 def _identify(image: Tensor) -> str:
     """Return what differs where features of two images may."""
-    kind = image.device.type
-    precision = image.dtype
+    kind, precision = image.device.type, image.dtype
     if torch.is_autocast_enabled(kind):
         precision = torch.get_autocast_dtype(kind)
     pixels = image.cpu().contiguous().view(torch.uint8).numpy()

@@ -155,9 +155,9 @@ class ReferringSegmentor(BaseSegmentor):
             return self.extract_feat(inputs, text, text_mask)
         distinct, owner = find_distinct(inputs)
         if injector is None:
-            feats = self.features.get(distinct, self.extract_feat)
+            feats = self.features.encode(distinct, self.extract_feat)
             return tuple(give_each(f, len(inputs), owner) for f in feats)
-        keep = self.features.get if has_trunk else None
+        keep = self.features.encode if has_trunk else None
         return self.extract_feat(
             distinct, text, text_mask, owner=owner, keep=keep
         )

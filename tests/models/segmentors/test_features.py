@@ -24,13 +24,13 @@ def test_the_last_images_are_encoded_once(encode):
     cache = FeatureCache(2 * BYTES)
     a, b, c = (torch.full((1, 3, 4, 4), float(i)) for i in range(3))
     for image, number in ((a, 1), (b, 2), (a.clone(), 2), (c, 3), (a, 3)):
-        (found,) = cache.get(image, encode)
+        (found,) = cache.encode(image, encode)
         assert torch.equal(found, image + 1) and encode.calls == number
         assert cache.num_bytes <= 2 * BYTES
     # The longest unused went; another shape or type is another image.
-    cache.get(b, encode)
-    cache.get(b.reshape(1, 3, 2, 8), encode)
-    cache.get(b.bfloat16(), encode)
+    cache.encode(b, encode)
+    cache.encode(b.reshape(1, 3, 2, 8), encode)
+    cache.encode(b.bfloat16(), encode)
     assert encode.calls == 6
     cache.clear()
     assert cache.num_bytes == 0
@@ -44,12 +44,12 @@ def test_what_is_not_kept(encode, max_bytes, images):
     cache = FeatureCache(max_bytes)
     batch = torch.ones(images, 3, 4, 4)
     for number in (1, 2):
-        (found,) = cache.get(batch, encode)
+        (found,) = cache.encode(batch, encode)
         assert torch.equal(found, batch + 1) and encode.calls == number
         assert cache.num_bytes == 0
 
 
 def test_features_with_gradients_are_not_kept(encode):
     cache = FeatureCache(BYTES)
-    cache.get(torch.ones(1, 3, 4, 4), encode)
+    cache.encode(torch.ones(1, 3, 4, 4), encode)
     assert cache.num_bytes == 0

@@ -1,0 +1,69 @@
+"""Late text is exported as three graphs, of which one is run per image."""
+
+import numpy as np
+import pytest
+import torch
+from exported_models import RESIZE, build_model, make_config
+
+from mmdit.apis import ReferringSegInferencer
+from mmdit.export.folder import export_model
+from mmdit.export.modules import make_parts
+from mmdit.runtime.onnx import OnnxSegmenter
+
+EXPRESSIONS = ['red circle', 'the big blue square']
+
+
+@pytest.fixture
+def model(tiny_segmentor):
+    tiny_segmentor['decode_head']['num_layers'] = 1
+    injector = dict(type='mmdit.LayerwiseProjection', first_block=1)
+    return build_model(tiny_segmentor, injector, 'windowed')
+
+
+def test_trunk_and_masks_are_what_the_segmentor_computes(model):
+    _, trunk, mask = make_parts(model)
+    inputs = trunk.example(2, 1) | mask.example(2, 5)
+    given = inputs['pixel_values'], inputs['text']
+    with torch.no_grad():
+        feats = model.extract_feat(*given)
+        expected = mask.decode(feats, given[1], None)
+        tokens = trunk(given[0])
+        found = mask(tokens, given[1])
+    assert tokens.shape == inputs['trunk'].shape
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.slow
+def test_a_second_query_runs_no_trunk(
+    model, tiny_segmentor, tmp_path, monkeypatch
+):
+    config = make_config(tiny_segmentor, RESIZE)
+    weights = tmp_path / 'weights.pth'
+    torch.save(model.state_dict(), weights)
+    export_model(model, config, tmp_path / 'exported')
+    segmenter = OnnxSegmenter(tmp_path / 'exported', threads=1)
+    inferencer = ReferringSegInferencer(config, weights, 'cpu')
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(2)]
+    runs = []
+    trunk = segmenter._trunk
+
+    class Counted:
+        def run(self, *args):
+            runs.append(args)
+            return trunk.run(*args)
+
+    monkeypatch.setattr(segmenter, '_trunk', Counted())
+
+    def predict(runner):
+        rows = runner(images, EXPRESSIONS, 4, return_probabilities=True)
+        return np.stack([r['probabilities'] for r in rows['predictions']])
+
+    first = predict(segmenter)
+    assert len(runs) == 2
+    np.testing.assert_allclose(first, predict(inferencer), atol=1e-4)
+    assert np.array_equal(predict(segmenter), first) and len(runs) == 2
+    segmenter.trunks.max_bytes = 0
+    segmenter.trunks.clear()
+    assert np.array_equal(predict(segmenter), first) and len(runs) == 4
