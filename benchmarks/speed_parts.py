@@ -173,23 +173,14 @@ def step_case(setting: Setting) -> Case:
     )
 
 
-def expressions_case(setting: Setting, share: float | None) -> Case:
-    """Several expressions of one image: one call of all, a call of each.
-
-    Args:
-        setting: What is measured.
-        share: How much of the encoder comes before the text; None is all.
-    """
-    first_block, place = None, 'text in the head only'
-    if share is not None:
-        first_block = int(share * ARCHS[setting.arch]['depth'])
-        place = f'text from block {first_block} on'
+def expressions_case(setting: Setting, in_encoder: bool) -> Case:
+    """Several expressions of one image: one call of all, a call of each."""
     said = ['thing' + ' red' * n for n in range(8)]
     calls = f'{len(said)} calls'
 
     def predictions(dtype: torch.dtype, batches: list[dict]) -> Job:
         model = build_segmentor(
-            setting.arch, setting.size, first_block=first_block
+            setting.arch, setting.size, first_block=0 if in_encoder else None
         )
         model = model.to(setting.device).eval()
         mixed = dtype != torch.float32
@@ -211,6 +202,7 @@ def expressions_case(setting: Setting, share: float | None) -> Case:
             Contender(f'mmdit, {calls}', dtype, separate),
             Contender('mmdit', dtype, partial(predictions, dtype, together)),
         ]
+    place = 'text in every block' if in_encoder else 'text in the head only'
     return Case(
         f'{len(said)} expressions of one image, {place}',
         contenders,

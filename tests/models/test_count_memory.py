@@ -42,11 +42,17 @@ def test_what_is_held_counts_and_views_count_once():
 
 
 @pytest.mark.parametrize(
-    ('dtype', 'with_cp'), [(torch.float32, False), (torch.bfloat16, True)]
+    ('dtype', 'with_cp', 'first_block'),
+    [(torch.float32, False, 1), (torch.bfloat16, True, 0)],
 )
-def test_equals_what_real_tensors_take(tiny_segmentor, dtype, with_cp):
+def test_equals_what_real_tensors_take(
+    tiny_segmentor, dtype, with_cp, first_block
+):
     init_default_scope('mmdit')
-    tiny_segmentor['backbone']['with_cp'] = with_cp
+    backbone = tiny_segmentor['backbone']
+    backbone['with_cp'] = with_cp
+    backbone['arch']['depth'] = 1 + first_block
+    backbone['text_injector']['first_block'] = first_block
     counted = count_memory(tiny_segmentor, 2, SIZE, dtype)
     tiny_segmentor['backbone']['attention_backend'] = 'folded'
     model = MODELS.build(tiny_segmentor).train()

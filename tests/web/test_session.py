@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
+from small_models import make_config, save_weights
 
+from mmdit.apis import ReferringSegInferencer
 from mmdit.web.session import (
     MAX_EXPRESSIONS,
     add_point,
@@ -193,3 +195,20 @@ def test_one_of_three_masks_is_chosen(opened, textless_model):
     assert found.logits.shape == first.logits.shape
     with pytest.raises(ValueError, match='no mask of this number'):
         choose(one, 'Object 1', 3, textless_model)
+
+
+def test_with_late_text_neither_words_nor_clicks_run_the_trunk_again(
+    opened, tiny_segmentor, tiny_refer, tmp_path
+):
+    tiny_segmentor['backbone']['text_injector']['first_block'] = 2
+    config = make_config(tiny_segmentor, tiny_refer)
+    weights = save_weights(config, tmp_path / 'late.pth')
+    model = ReferringSegInferencer(config, weights, 'cpu')
+    images = []
+    model.model.backbone.blocks[0].register_forward_pre_hook(
+        lambda _, given: images.append(len(given[0]))
+    )
+    session = query(opened, 'the red circle\nblue', model)
+    session = query(session, 'the red circle\nblue\nbig', model)
+    session = add_point(session, 'blue', (45, 12, 1), model)
+    assert images == [1] and len(session.predictions) == 3
