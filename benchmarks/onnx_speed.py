@@ -26,6 +26,7 @@ from mmdit.export.check import open_file
 from mmdit.export.folder import export_model
 from mmdit.export.modules import Part, make_parts
 from mmdit.registry import MODELS
+from mmdit.runtime.settings import FLOAT32, INT8
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,6 +46,9 @@ def parse_args() -> argparse.Namespace:
         type=int,
         default=10,
         help='how often each is timed (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--int8', action='store_true', help='time int8 weights, too'
     )
     add_cfg_options(parser)
     return parser.parse_args()
@@ -76,14 +80,21 @@ def in_torch(part: Part) -> Callable:
     return run
 
 
-def time_rounds(forward: Callable[[], Any], rounds: int) -> list[float]:
-    """Return the seconds of each round, after two to warm up."""
+def time_rounds(
+    forward: Callable[[], Any], rounds: int
+) -> tuple[list[float], float]:
+    """Return the seconds of each round, after two to warm up.
+
+    And the processor's seconds of a round, which other work changes less.
+    """
     seconds = []
-    for _ in range(rounds + 2):
+    for i in range(rounds + 2):
+        if i == 2:
+            processor = time.process_time()
         begun = time.perf_counter()
         forward()
         seconds.append(time.perf_counter() - begun)
-    return seconds[2:]
+    return seconds[2:], (time.process_time() - processor) / rounds
 
 
 def main() -> None:
@@ -92,28 +103,37 @@ def main() -> None:
     cfg = open_config(args.config, args.cfg_options)
     model = MODELS.build(cfg.model).eval()
     parts = {part.name: part for part in make_parts(model)}
-    files = {name: args.folder / f'{name}.onnx' for name in parts}
-    if not all(path.is_file() for path in files.values()):
-        export_model(model, cfg, args.folder)
-    sessions = {
-        name: open_file(part, files[name]) for name, part in parts.items()
+    kinds = [FLOAT32, INT8] if args.int8 else [FLOAT32]
+    files = {
+        kind: {name: args.folder / f'{name}{kind}' for name in parts}
+        for kind in kinds
     }
-    own = {name: in_torch(part) for name, part in parts.items()}
+    if not all(path.is_file() for path in files[kinds[-1]].values()):
+        export_model(model, cfg, args.folder, int8=args.int8)
+    contenders = [
+        (
+            f'torch {torch.__version__}',
+            {name: in_torch(part) for name, part in parts.items()},
+        )
+    ]
+    for kind, paths in files.items():
+        size = sum(path.stat().st_size for path in paths.values())
+        name = f'ONNX Runtime {onnxruntime.__version__}, {kind}'
+        runs = {n: open_file(part, paths[n]) for n, part in parts.items()}
+        contenders.append((f'{name}, {size / 1e6:.1f} MB', runs))
     print(f'{args.config.stem}, {torch.get_num_threads()} threads')
     medians = []
     # One after the other: threads of ONNX Runtime stay busy for a while
     # after a call, waiting for the next, and torch would feel it.
-    for name, runs in (
-        (f'torch {torch.__version__}', own),
-        (f'ONNX Runtime {onnxruntime.__version__}', sessions),
-    ):
-        values = time_rounds(make_forward(parts, runs), args.rounds)
+    for name, runs in contenders:
+        values, processor = time_rounds(make_forward(parts, runs), args.rounds)
         medians.append(statistics.median(values))
         print(
             f'{name}: median {medians[-1] * 1e3:.1f} ms of {len(values)}, '
-            f'{min(values) * 1e3:.1f} to {max(values) * 1e3:.1f}'
+            f'{min(values) * 1e3:.1f} to {max(values) * 1e3:.1f}; '
+            f'{processor * 1e3:.1f} ms of the processor; ratio '
+            f'{medians[0] / medians[-1]:.2f}'
         )
-    print(f'ratio: {medians[0] / medians[1]:.2f}')
 
 
 if __name__ == '__main__':

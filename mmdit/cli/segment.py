@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'Runtime on the CPU, without torch, instead of --model',
     )
     parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='run the int8 weights of --onnx, from mmdit export --int8',
+    )
+    parser.add_argument(
         '--out-dir',
         default='outputs',
         help='folder for overlays/, masks/ and predictions.json; what an '
@@ -161,7 +166,11 @@ def _load(args: argparse.Namespace) -> Any:
     if args.onnx is not None:
         from mmdit.runtime.onnx import OnnxSegmenter
 
-        return OnnxSegmenter(args.onnx, max_pixels=args.max_pixels)
+        return OnnxSegmenter(
+            args.onnx, max_pixels=args.max_pixels, int8=args.int8
+        )
+    if args.int8:
+        raise ValueError('--int8 needs --onnx, a folder of mmdit export')
     return load_model(args, args.device, max_pixels=args.max_pixels)
 
 

@@ -8,11 +8,11 @@ from mmengine.registry import DefaultScope
 
 from mmdit.datasets.pipeline import build_pipeline
 from mmdit.datasets.transforms import PackReferSegInputs
-from mmdit.runtime.settings import TOKENIZER, Settings
+from mmdit.runtime.settings import FLOAT32, INT8, TOKENIZER, Settings
 
 from . import FORMATS, OPSET
 from .modules import has_trunk, make_parts
-from .onnx import check_onnx, save_onnx
+from .onnx import check_onnx, quantize, save_onnx
 from .program import save_program, trace
 
 
@@ -22,6 +22,7 @@ def export_model(
     folder: str | Path,
     format: str = 'onnx',
     opset: int = OPSET,
+    int8: bool = False,
 ) -> list[Path]:
     """Write a model as files that run without its code.
 
@@ -36,6 +37,8 @@ def export_model(
         folder: Where to write; files of an earlier export are replaced.
         format: A key of ``FORMATS``.
         opset: Version of ONNX's operators.
+        int8: Write graphs with int8 weights, too; see
+            :func:`mmdit.export.onnx.quantize`.
 
     Returns:
         The paths of what was written.
@@ -44,8 +47,13 @@ def export_model(
         raise ValueError(
             f'unknown format {format!r}; known: {", ".join(FORMATS)}'
         )
-    if '.onnx' in FORMATS[format]:
-        check_onnx(opset)
+    if FLOAT32 in FORMATS[format]:
+        check_onnx(opset, int8)
+    elif int8:
+        raise ValueError(
+            f'int8 weights are of ONNX, got the format {format!r}; expected '
+            "'onnx' or 'both'"
+        )
     parts = make_parts(model)
     settings = make_settings(model, cfg)
     folder = Path(folder)
@@ -55,12 +63,15 @@ def export_model(
         program = trace(part)
         for suffix in FORMATS[format]:
             path = folder / f'{part.name}{suffix}'
-            if suffix == '.onnx':
-                save_onnx(part, program, path, opset)
-                settings.opset = opset
-            else:
-                save_program(program, path)
             paths.append(path)
+            if suffix != FLOAT32:
+                save_program(program, path)
+                continue
+            save_onnx(part, program, path, opset)
+            settings.opset, settings.int8 = opset, int8
+            path.with_suffix(INT8).unlink(missing_ok=True)
+            if int8:
+                paths.append(quantize(path))
     tokenizer = model.text_encoder.tokenizer.backend_tokenizer
     tokenizer.save(str(folder / TOKENIZER))
     settings.save(folder)

@@ -1,11 +1,13 @@
 """Write a part of a model as ONNX."""
 
+import logging
 from pathlib import Path
 
 import torch
 from torch.export import ExportedProgram
 
 from mmdit.optional import needed_by
+from mmdit.runtime.settings import INT8
 
 from . import OPSET
 from .modules import Part
@@ -14,11 +16,14 @@ from .modules import Part
 MAX_BYTES = 2**31 - 2**24
 
 
-def check_onnx(opset: int) -> None:
+def check_onnx(opset: int, int8: bool = False) -> None:
     """Reject what cannot be written before anything is traced."""
     with needed_by('export to ONNX', 'mmdit-seg[onnx]'):
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
+
+        if int8:
+            import onnxruntime  # noqa: F401
     if opset < OPSET:
         raise ValueError(
             f'opset {opset} is older than {OPSET}, the oldest that can be '
@@ -50,3 +55,37 @@ def save_onnx(
     assert converted is not None
     size = sum(tensor.nbytes for tensor in program.state_dict.values())
     converted.save(path, external_data=size > MAX_BYTES)
+
+
+def quantize(path: Path) -> Path:
+    """Write ``<name>.int8.onnx`` beside ``<name>.onnx``, for CPUs.
+
+    Linear layers multiply int8 weights by inputs that are rounded as they
+    come, and embeddings are looked up in int8. All else is float32:
+    convolutions, norms, and attention, whose products have no weights.
+
+    Args:
+        path: What :func:`save_onnx` wrote.
+
+    Returns:
+        The path of the new file.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    target = path.with_suffix(INT8)
+    silenced = logging.root.manager.disable
+    # It recommends to infer shapes first, which are in the file.
+    logging.disable(logging.WARNING)
+    try:
+        quantize_dynamic(
+            path,
+            target,
+            op_types_to_quantize=['MatMul', 'Gemm', 'Gather'],
+            per_channel=True,
+            # 7 bits: CPUs without VNNI add two products in 16 bits.
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+    finally:
+        logging.disable(silenced)
+    return target

@@ -10,6 +10,8 @@ FILE = 'settings.json'
 #: In the folder of a model, what was exported of it.
 ONNX = 'onnx'
 TOKENIZER = 'tokenizer.json'
+#: What the files of graphs end in.
+FLOAT32, INT8 = '.onnx', '.int8.onnx'
 
 
 @dataclass
@@ -37,6 +39,7 @@ class Settings:
         opset: Version of ONNX's operators; None without ONNX files.
         trained_on: What the weights were trained on, if they say it.
         trunk: Whether a graph of its own computes what comes before the text.
+        int8: Whether there are graphs with int8 weights, too.
     """
 
     size: tuple[int, int]
@@ -55,6 +58,7 @@ class Settings:
     opset: int | None = None
     trained_on: str | None = None
     trunk: bool = False
+    int8: bool = False
 
     def save(self, folder: Path) -> None:
         """Write ``settings.json``."""

@@ -116,6 +116,7 @@ def test_an_empty_mask_is_no_error(command, capsys):
         (('--weights=weights.pth', '--device=cpu'), 'no weights'),
         (('--model=model.py', '--device=cpu'), 'its config or its folder'),
         (('red', 'red', '--threshold=2'), 'threshold must be'),
+        (('red', 'red', '--int8'), '--int8 needs --onnx'),
     ],
 )
 def test_mistakes_are_one_line_and_status_1(command, capsys, change, message):

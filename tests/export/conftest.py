@@ -25,4 +25,6 @@ def inferencer(shared_segmentor, tmp_path_factory):
 def exported(inferencer, fill_once):
     """The folder that it was exported to."""
     model = inferencer.model, inferencer.cfg
-    return fill_once('exported', lambda folder: export_model(*model, folder))
+    return fill_once(
+        'exported', lambda folder: export_model(*model, folder, int8=True)
+    )

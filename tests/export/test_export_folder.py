@@ -38,5 +38,7 @@ def test_mistakes_are_explained(tiny_segmentor, tmp_path):
     model = build_model(tiny_segmentor)
     with pytest.raises(ValueError, match='known: onnx, torch, both'):
         export_model(model, config, tmp_path, 'coreml')
+    with pytest.raises(ValueError, match="int8 weights .* got .* 'torch'"):
+        export_model(model, config, tmp_path, 'torch', int8=True)
     with pytest.raises(ValueError, match='opset 11 is older than 18'):
         export_model(model, config, tmp_path, opset=11)

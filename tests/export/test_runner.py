@@ -58,6 +58,24 @@ def test_answers_are_those_of_the_inferencer(
     assert spread.max() > 0.01, 'the words must matter'
 
 
+def test_int8_predicts_nearly_the_same(segmenter, exported, picture):
+    int8 = OnnxSegmenter(exported, threads=1, int8=True)
+    found, expected = (
+        model.probabilities(picture, EXPRESSIONS)
+        for model in (int8, segmenter)
+    )
+    difference = np.abs(found - expected)
+    assert 0 < difference.mean() < 0.02
+    assert np.mean((found > 0.5) == (expected > 0.5)) > 0.95
+    assert int8.fingerprint() != segmenter.fingerprint()
+    for name in ('text', 'mask'):
+        size, whole = (
+            (exported / f'{name}{suffix}').stat().st_size
+            for suffix in ('.int8.onnx', '.onnx')
+        )
+        assert size < whole
+
+
 def test_tokens_are_those_of_the_model(segmenter, inferencer):
     long = 'the small red circle on the right of the big blue square'
     with pytest.warns(UserWarning, match='is cut to 8'):
@@ -156,6 +174,9 @@ def test_mistakes_are_explained(segmenter, exported, picture, tmp_path):
     path.write_text(json.dumps(settings | dict(color='red')))
     with pytest.raises(ValueError, match='another version.*color'):
         OnnxSegmenter(tmp_path)
+    path.write_text(json.dumps(settings | dict(int8=False)))
+    with pytest.raises(ValueError, match='no int8 weights; .* --int8'):
+        OnnxSegmenter(tmp_path, int8=True)
     path.write_text(json.dumps(settings))
     (tmp_path / 'tokenizer.json').write_bytes(
         (exported / 'tokenizer.json').read_bytes()
