@@ -4,6 +4,9 @@
 start from, if it is not there, then each config with each seed, and writes
 the table and the plot. A run that has its ``result.json`` is not repeated, so
 an interrupted comparison goes on.
+
+``--size 128 --depth 12`` compares the rows as larger models of larger scenes,
+from a checkpoint of their own, in a work dir that also gets table and plot.
 """
 
 import argparse
@@ -22,10 +25,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import ROOT, device_name, git
+from machine import ROOT, commit, device_name
 from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.console import Console
+
+from mmdit.datasets.synthref import write_synthref
 
 CONFIGS = ROOT / 'configs/synthref'
 DATA = 'sam-tiny_synthref-64x64.py'
@@ -83,21 +88,78 @@ def parse_args() -> argparse.Namespace:
         '--jobs',
         type=int,
         default=os.cpu_count() if not torch.cuda.is_available() else 1,
-        help='runs at the same time, which share the cores',
+        help='runs at the same time, which share the device and the cores',
     )
     parser.add_argument(
-        '--work-dir', type=Path, default=Path('work_dirs/compare_variants')
+        '--device', choices=['cpu', 'cuda'], help='default: a GPU, if any'
     )
+    for name, what in (
+        ('size', 'side of the images in pixels, a multiple of 8'),
+        ('depth', 'blocks of the encoder'),
+        ('iters', 'steps of each run, pre-training included'),
+    ):
+        parser.add_argument(f'--{name}', type=int, help=what)
+    parser.add_argument('--work-dir', type=Path, help='where results are')
     parser.add_argument(
-        '--out',
-        type=Path,
-        default=ROOT / 'docs/variants.md',
-        help='page whose table is written, between two marks',
+        '--out', type=Path, help='page whose table is written, between marks'
     )
-    parser.add_argument(
-        '--plot', type=Path, default=ROOT / 'docs/images/variants.png'
-    )
-    return parser.parse_args()
+    parser.add_argument('--plot', type=Path, help='where the figure goes')
+    args = parser.parse_args()
+    scale = [str(x) for x in (args.size, args.depth, args.iters)]
+    args.scale = '' if scale == ['None'] * 3 else '-'.join(['', *scale])
+    here = Path(f'work_dirs/compare_variants{args.scale}')
+    args.work_dir = args.work_dir or here
+    docs = args.work_dir if args.scale else ROOT / 'docs'
+    args.out = args.out or docs / 'variants.md'
+    args.plot = args.plot or docs / 'images/variants.png'
+    return args
+
+
+def scale_configs(args: argparse.Namespace) -> None:
+    """Exchange all configs for copies of another size, in the work dir."""
+    folder = args.work_dir / 'configs'
+    folder.mkdir(parents=True, exist_ok=True)
+    pretrain = scale_config(args.pretrain, args)
+    # What another size has left is no start for this one.
+    name = f'{args.pretrain.stem}{args.scale}'
+    start = dict(checkpoint=str(find_checkpoint(Path(name), pretrain)))
+    for i, path in enumerate(args.configs):
+        cfg = scale_config(path, args)
+        cfg.merge_from_dict({'model.init_cfg': start})
+        args.configs[i] = folder / path.name
+        cfg.dump(args.configs[i])
+    args.pretrain = folder / f'{name}.py'
+    pretrain.dump(args.pretrain)
+
+
+def scale_config(path: Path, args: argparse.Namespace) -> Config:
+    """Load a config, and change what the arguments change of it."""
+    cfg = Config.fromfile(path)
+    backbone = cfg.model.backbone
+    if args.depth:
+        backbone.arch.depth = args.depth
+    if args.iters:
+        cfg.train_cfg.max_iters = args.iters
+        cfg.default_hooks.checkpoint.interval = args.iters
+    if args.size:
+        size = args.size, args.size
+        backbone.img_size = args.size
+        cfg.model.data_preprocessor.size = size
+        root = f'data/synthref-{args.size}'
+        for part in ('train', 'val', 'test'):
+            dataset = cfg[f'{part}_dataloader'].dataset
+            dataset.data_root = root
+            for step in (s for s in dataset.pipeline if s.type == 'Resize'):
+                step.scale = size
+        if cfg.model.text_encoder is not None:
+            cfg.model.text_encoder.vocab_file = f'{root}/vocab.txt'
+    return cfg
+
+
+def find_checkpoint(path: Path, pretrain: Config) -> Path:
+    """Return the last checkpoint of a config's training."""
+    last = f'iter_{pretrain.train_cfg.max_iters}.pth'
+    return Path('work_dirs', path.stem, last)
 
 
 def prepare(config: Path, work_dir: Path, seed: int) -> Config:
@@ -141,7 +203,7 @@ def train_and_score(
         **{name: scores[name] for name in METRICS},
         **score_kinds(json.loads(rows_file.read_text())),
         **{SHUFFLED: runner.test()['mIoU']},
-        commit=git('rev-parse', '--short', 'HEAD'),
+        commit=commit(),
         torch=torch.__version__,
         device=device_name(),
     )
@@ -301,9 +363,14 @@ def main() -> None:
     """Pre-train once, run all, write table and plot."""
     args = parse_args()
     console = Console()
+    if args.device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''  # of all runs
+    if args.size:
+        write_synthref(f'data/synthref-{args.size}', size=args.size)
+    if args.scale:
+        scale_configs(args)
     pretrain = Config.fromfile(args.pretrain)
-    folder = Path('work_dirs') / args.pretrain.stem
-    checkpoint = folder / f'iter_{pretrain.train_cfg.max_iters}.pth'
+    checkpoint = find_checkpoint(args.pretrain, pretrain)
     check_start(args.configs, checkpoint)
     if not checkpoint.exists():
         console.print(f'pre-training {args.pretrain.stem}')

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 from in_process import call_tool
+from mmengine.config import Config
 
 from mmdit.datasets.synthref import write_synthref
 
@@ -106,52 +108,45 @@ def test_another_start_is_rejected(tool):
 def test_rows_are_compared_and_not_repeated(tool, tmp_path, monkeypatch):
     """All the way: pre-training, a variant, table and picture."""
     monkeypatch.chdir(tmp_path)
-    write_synthref(tmp_path / 'data/synthref', train=8, val=3)
-    configs = []
-    for name in ('prompts', 'default', 'ldit-frozen'):
-        path = tmp_path / f'{name}_small.py'
-        init = "init_cfg=dict(checkpoint='work_dirs/prompts_small/iter_2.pth')"
-        path.write_text(
-            f"_base_ = '{ROOT}/configs/synthref/{name}_{DATA}'\n"
-            'train_cfg = dict(max_iters=2, val_interval=2)\n'
-            'train_dataloader = dict(batch_size=2)\n'
-            + (f'model = dict({init})\n' if name != 'prompts' else '')
-        )
-        configs.append(path)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
+    few = partial(write_synthref, train=8, val=3)
+    monkeypatch.setattr(tool, 'write_synthref', few)
+    configs = [
+        f'{ROOT}/configs/synthref/{name}_{DATA}'
+        for name in ('default', 'ldit-frozen')
+    ]
 
     def pretrain(command, check):
         assert command[0] == sys.executable and check
         call_tool(Path(command[1]).relative_to(ROOT), tmp_path, *command[2:])
 
     monkeypatch.setattr(tool, 'subprocess', Mock(run=pretrain))
-    monkeypatch.setattr(tool, 'git', lambda *_: 'abc')
+    monkeypatch.setattr(tool, 'commit', lambda: 'abc')
 
     def compare(*compared):
-        command = [
-            'compare',
-            *compared,
-            '--pretrain',
-            configs[0],
-            '--seeds',
-            3,
-        ]
-        command += ['--out', 'page.md', '--plot', 'plot.png']
+        command = ['compare', *compared, '--seeds', 3, '--device', 'cpu']
+        command += ['--size', 32, '--depth', 1, '--iters', 2]
+        command += ['--work-dir', 'all', '--out', 'page.md']
         monkeypatch.setattr(sys, 'argv', [str(part) for part in command])
         tool.main()
-        assert Path('plot.png').read_bytes().startswith(b'\x89PNG')
+        assert (
+            Path('all/images/variants.png').read_bytes().startswith(b'\x89PNG')
+        )
         return Path('page.md').read_text()
 
-    assert '[default]' in compare(configs[1])
-    folder = tmp_path / 'work_dirs/compare_variants'
-    (path,) = folder.rglob('result.json')
-    assert path.parent == folder / 'default_small/seed3'
+    assert '[default]' in compare(configs[0])
+    (path,) = Path('all').rglob('result.json')
+    assert path.parent == Path('all', f'default_{DATA[:-3]}', 'seed3')
     content = json.loads(path.read_text())
     assert 0 <= content['mIoU'] <= 100 and content['iters'] == 2
     assert content['seed'] == 3
+    model = Config.fromfile(f'all/configs/default_{DATA}').model
+    assert model.backbone.arch.depth == 1 and model.backbone.img_size == 32
     # Both have a result now: nothing is left to train.
     monkeypatch.setattr(tool, 'run_apart', None)
-    other = folder / 'ldit-frozen_small/seed3/result.json'
+    name = f'ldit-frozen_{DATA}'
+    other = Path('all', name[:-3], 'seed3/result.json')
     other.parent.mkdir(parents=True)
-    other.write_text(json.dumps(content | dict(config=configs[2].name)))
-    page = compare(*configs[1:])
+    other.write_text(json.dumps(content | dict(config=name)))
+    page = compare(*configs)
     assert '[default]' in page and '[ldit-frozen]' in page
