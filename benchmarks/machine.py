@@ -19,6 +19,13 @@ def git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+def commit() -> str:
+    """Name the commit; of a copy without git ``MMDIT_COMMIT`` tells it."""
+    return git('rev-parse', '--short', 'HEAD') or os.environ.get(
+        'MMDIT_COMMIT', ''
+    )
+
+
 def device_name() -> str:
     """Name the processor that a run used."""
     if torch.cuda.is_available():

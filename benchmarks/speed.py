@@ -14,12 +14,13 @@ import json
 import platform
 import statistics
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from machine import cpu_name, git
+from machine import commit, cpu_name
 from rich.console import Console
 from rich.table import Table
 from speed_parts import (
@@ -153,44 +154,48 @@ def make_group(group: str, setting: Setting) -> list[Case]:
 
 
 def measure(case: Case, setting: Setting, repeats: int) -> list[dict]:
-    """Measure the contenders of a case in turns."""
-    jobs, peaks, outputs = [], [], []
+    """Measure the contenders of a case in turns.
+
+    One that fails, for want of memory perhaps, costs its own row.
+    """
+    rows: list[dict] = []
+    running: list[tuple[dict, Job, Tensor]] = []
     for contender in case.contenders:
-        job = contender.make()
-        job()  # caches and lazy initialization
-        peak, output = peak_memory(job, setting.device)
-        jobs.append(job)
-        peaks.append(peak)
-        outputs.append(output.float().cpu())
-    seconds: list[list[float]] = [[] for _ in jobs]
-    rates: dict[torch.dtype, list[float]] = {
-        contender.dtype: [] for contender in case.contenders
-    }
+        row = dict(
+            case=case.title,
+            **case.facts,
+            contender=contender.name,
+            dtype=str(contender.dtype).removeprefix('torch.'),
+        )
+        rows.append(row)
+        try:
+            job = contender.make()
+            job()  # caches and lazy initialization
+            peak, output = peak_memory(job, setting.device)
+        except Exception as error:
+            traceback.print_exc()
+            row['error'] = f'{type(error).__name__}: {error}'[:500]
+            continue
+        row.update(seconds=[], peak_mib=peak / MIB)
+        running.append((row, job, output.float().cpu()))
+    rates: dict[str, list[float]] = {row['dtype']: [] for row, *_ in running}
     for _ in range(repeats):
         for dtype, measured in rates.items():
-            measured.append(matmul_rate(setting, dtype))
-        for job, measured in zip(jobs, seconds, strict=True):
-            measured.append(timed(job, setting.device))
-    medians = [statistics.median(measured) for measured in seconds]
-    rows = []
-    for i, contender in enumerate(case.contenders):
-        rate = statistics.median(rates[contender.dtype])
-        same = case.equal and contender.dtype == case.contenders[0].dtype
-        difference = (outputs[i] - outputs[0]).abs().max().item()
-        rows.append(
-            dict(
-                case=case.title,
-                **case.facts,
-                contender=contender.name,
-                dtype=str(contender.dtype).removeprefix('torch.'),
-                seconds=seconds[i],
-                median=medians[i],
-                ratio=medians[0] / medians[i],
-                peak_mib=peaks[i] / MIB,
-                matmul_gflops=rate / 1e9,
-                share=case.flops and case.flops / medians[i] / rate,
-                difference=difference if same else None,
-            )
+            measured.append(matmul_rate(setting, getattr(torch, dtype)))
+        for row, job, _ in running:
+            row['seconds'].append(timed(job, setting.device))
+    for row, _, output in running:
+        first, _, expected = running[0]
+        median = statistics.median(row['seconds'])
+        rate = statistics.median(rates[row['dtype']])
+        same = case.equal and row['dtype'] == first['dtype']
+        difference = (output - expected).abs().max().item()
+        row.update(
+            median=median,
+            ratio=statistics.median(first['seconds']) / median,
+            matmul_gflops=rate / 1e9,
+            share=case.flops and case.flops / median / rate,
+            difference=difference if same else None,
         )
     return rows
 
@@ -218,14 +223,18 @@ def matmul_rate(setting: Setting, dtype: torch.dtype) -> float:
     left = torch.randn(rows, width, **options)
     right = torch.randn(width, 4 * width, **options)
     out = torch.empty(rows, 4 * width, **options)
+    # A GPU takes less time for one than to say that it is done.
+    count = 20 if setting.device.type == 'cuda' else 1
     with torch.no_grad():
 
-        def product() -> Tensor:
-            return torch.mm(left, right, out=out)
+        def products() -> Tensor:
+            for _ in range(count):
+                torch.mm(left, right, out=out)
+            return out
 
-        product()
-        seconds = [timed(product, setting.device) for _ in range(5)]
-    return 2 * rows * width * 4 * width / statistics.median(seconds)
+        products()
+        seconds = [timed(products, setting.device) for _ in range(5)]
+    return count * 2 * rows * width * 4 * width / statistics.median(seconds)
 
 
 def forget(device: torch.device) -> None:
@@ -268,7 +277,7 @@ def machine(device: str) -> dict:
     """Describe what is measured, where."""
     threads = torch.get_num_threads()
     return dict(
-        commit=git('rev-parse', '--short', 'HEAD'),
+        commit=commit(),
         torch=torch.__version__,
         device=torch.cuda.get_device_name()
         if device.startswith('cuda')
@@ -290,6 +299,9 @@ def show(rows: list[dict], console: Console) -> None:
     for column in columns:
         table.add_column(column, justify='right', no_wrap=True)
     for row in rows:
+        if 'error' in row:
+            table.add_row(row['contender'], row['dtype'], 'failed')
+            continue
         table.add_row(
             row['contender'],
             row['dtype'],
@@ -300,7 +312,14 @@ def show(rows: list[dict], console: Console) -> None:
             '-' if row['difference'] is None else f'{row["difference"]:.1e}',
         )
     console.print(table)
-    rates = {row['dtype']: f'{row["matmul_gflops"]:.0f}' for row in rows}
+    for row in rows:
+        if 'error' in row:
+            console.print(f'{row["contender"]}: {row["error"]}', markup=False)
+    rates = {
+        row['dtype']: f'{row["matmul_gflops"]:.0f}'
+        for row in rows
+        if 'error' not in row
+    }
     said = ', '.join(f'{rate} GFLOP/s in {t}' for t, rate in rates.items())
     console.print(f'matrix products: {said}\n')
 
@@ -318,10 +337,11 @@ def main() -> None:
         report['rows'] += rows
         show(rows, console)
         args.out.write_text(json.dumps(report, indent=1) + '\n')
+    drawn = [row for row in report['rows'] if 'error' not in row]
     if args.plot is not None:
-        draw_ratios(report['rows'], args.plot)
+        draw_ratios(drawn, args.plot)
     if args.curve is not None:
-        draw_curve(report['rows'], args.curve)
+        draw_curve(drawn, args.curve)
     console.print(f'wrote {args.out}')
 
 

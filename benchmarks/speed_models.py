@@ -1,13 +1,15 @@
 """The models that ``speed.py`` compares, with the same random weights."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from machine import ROOT
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from speed_plain import PlainEncoder
@@ -22,6 +24,17 @@ from mmdit.models.layers import resize_position
 from mmdit.registry import MODELS
 
 TEXT_TOKENS = 20
+# Sizes that a CPU computes in no time, to try a benchmark.
+QUICK = 'quick'
+QUICK_ARCH = dict(
+    embed_dims=32, depth=2, num_heads=2, global_attn_indexes=(1,)
+)
+QUICK_BERT = dict(
+    hidden_size=32,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+)
 
 
 def build_sam_vit(arch: str, **options: Any) -> SAMViT:
@@ -151,37 +164,64 @@ def load_resized(
     return model
 
 
-def build_segmentor(
+@contextmanager
+def segmentor_config(
     arch: str,
     size: int,
     backend: str = 'auto',
     first_block: int | None = 0,
-) -> BaseModel:
-    """Build L-DIT and a BERT-base with random weights.
+    with_cp: bool = False,
+) -> Iterator[ConfigDict]:
+    """Give the model of L-DIT; of SAM, text in its head, without a block.
 
-    ``first_block`` None is SAM with text in its head only.
+    Its BERT-base needs no download. A vocabulary is there while this lasts.
     """
     from transformers import BertConfig
 
+    bert = dict(vocab_size=BertConfig().vocab_size)
+    if arch == QUICK:
+        bert = QUICK_BERT
     injector = None
     if first_block is not None:
         injector = dict(type='LayerwiseProjection', first_block=first_block)
     cfg = Config.fromfile(ROOT / 'configs/_base_/models/sam-vit-b.py').model
     cfg.pop('init_cfg')
     cfg.backbone.update(
-        arch=arch, attention_backend=backend, text_injector=injector
+        arch=arch,
+        attention_backend=backend,
+        text_injector=injector,
+        with_cp=with_cp,
     )
     cfg.data_preprocessor.size = (size, size)
     init_default_scope('mmdit')
-    torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         vocab = Path(folder, 'vocab.txt')
         words = SPECIAL_TOKENS + 'the\nred\nthing\n'
         vocab.write_text(words, encoding='utf-8')
         cfg.text_encoder = dict(
             type='BertTextEncoder',
-            config=dict(vocab_size=BertConfig().vocab_size),
+            config=bert,
             vocab_file=str(vocab),
             max_tokens=TEXT_TOKENS,
         )
+        yield cfg
+
+
+def build_segmentor(*args: Any, **kwargs: Any) -> BaseModel:
+    """Build the model of :func:`segmentor_config` with random weights."""
+    torch.manual_seed(0)
+    with segmentor_config(*args, **kwargs) as cfg:
         return MODELS.build(cfg)
+
+
+def compile_blocks(model: nn.Module, **options: Any) -> None:
+    """Let each block of the image encoder be one compiled function.
+
+    Args:
+        model: Any model with a ``SAMViT``.
+        options: Of ``torch.compile``.
+    """
+    for module in model.modules():
+        if isinstance(module, SAMViT):
+            for block in module.blocks:
+                block.compile(**options)

@@ -20,9 +20,11 @@ from speed_models import (
     build_segment_anything,
     build_segmentor,
     build_transformers,
+    compile_blocks,
 )
 from torch import Tensor, nn
 
+from mmdit.export.modules import make_parts
 from mmdit.models.backbones.archs import ARCHS
 from mmdit.models.complexity import count_config
 
@@ -210,6 +212,93 @@ def expressions_case(setting: Setting, in_encoder: bool) -> Case:
     )
 
 
+def inference_case(setting: Setting, compile_with: dict | None = None) -> Case:
+    """From token ids and images to masks, one expression for each image.
+
+    Args:
+        setting: Its batch and size.
+        compile_with: Options of ``torch.compile``, to compare what it makes
+            with what it takes; None compares with plain float32.
+    """
+    float32, bfloat16 = torch.float32, torch.bfloat16
+
+    def job(
+        backend: str,
+        dtype: torch.dtype,
+        options: dict | None = None,
+        graph: bool = False,
+    ) -> Job:
+        model = build_segmentor(setting.arch, setting.size, backend)
+        model = model.to(setting.device).eval()
+        if options is not None:
+            compile_blocks(model, **options)
+        text, mask = make_parts(model)
+        torch.manual_seed(2)
+        words = [
+            tensor.to(setting.device)
+            for tensor in text.example(setting.batch, TEXT_TOKENS).values()
+        ]
+        images = setting.images()
+        precision = torch.autocast(
+            setting.device.type,
+            dtype,
+            enabled=dtype != float32,
+            # What a graph has recorded must not lie in a cache.
+            cache_enabled=not graph,
+        )
+
+        @torch.inference_mode()
+        def predict() -> Tensor:
+            with precision:
+                return mask(images, text(*words))[0]
+
+        return recorded(predict) if graph else predict
+
+    if compile_with is None:
+        contenders = [
+            Contender(
+                'mmdit, reference', float32, partial(job, 'reference', float32)
+            ),
+            Contender('mmdit', float32, partial(job, 'auto', float32)),
+        ]
+    else:
+        contenders = []
+    eager = partial(job, 'auto', bfloat16)
+    contenders.append(Contender('mmdit', bfloat16, eager))
+    if compile_with is not None:
+        eager = partial(eager, compile_with)
+        contenders.append(Contender('mmdit, compiled', bfloat16, eager))
+    if setting.device.type == 'cuda':
+        name = f'{contenders[-1].name}, CUDA graph'
+        contenders.append(
+            Contender(name, bfloat16, partial(eager, graph=True))
+        )
+    return Case(
+        'inference with BERT-base, from token ids to masks',
+        contenders,
+        facts=dict(setting.facts, measured='inference'),
+    )
+
+
+def recorded(job: Job) -> Job:
+    """Record the kernels of a job; what is returned launches all at once."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            job()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = job()
+
+    def replay() -> Tensor:
+        graph.replay()
+        return out
+
+    return replay
+
+
 def sam_case(setting: Setting, windowed: bool) -> Case:
     """SAM's own encoder without text, of three packages."""
 
@@ -294,14 +383,28 @@ def encoder_flops(
     return counted.flops['backbone'] * setting.batch * passes
 
 
-def training_step(setting: Setting, backend: str, dtype: torch.dtype) -> Job:
-    """Return one step of the paper's recipe as a function."""
+def training_step(
+    setting: Setting,
+    backend: str,
+    dtype: torch.dtype,
+    compile_with: dict | None = None,
+) -> Job:
+    """Return one step of the paper's recipe as a function.
+
+    Args:
+        setting: Its batch and size.
+        backend: Of the attention.
+        dtype: Of the products.
+        compile_with: Options of ``torch.compile``; None compiles nothing.
+    """
     from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
     from mmdit.engine.amp import BFloat16OptimWrapper
 
     model = build_segmentor(setting.arch, setting.size, backend)
     model = model.to(setting.device).train()
+    if compile_with is not None:
+        compile_blocks(model, **compile_with)
     optimizer = torch.optim.Adam(
         [p for p in model.parameters() if p.requires_grad],
         lr=1e-4,

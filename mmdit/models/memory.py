@@ -132,9 +132,20 @@ def run_step(
     batch: int,
     size: tuple[int, int],
     dtype: torch.dtype,
+    device: str = 'cpu',
 ) -> None:
-    """Train on empty images; the loss is one of the size of theirs."""
-    with torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
+    """Train on empty images; the loss is one of the size of theirs.
+
+    Args:
+        model: A segmentor, on the device.
+        optimizer: Of what trains of it.
+        batch: Images in the step.
+        size: Height and width of the images.
+        dtype: Type of autocast's products; float32 is no autocast.
+        device: Where it runs.
+    """
+    mixed = torch.autocast(device, dtype, enabled=dtype != torch.float32)
+    with torch.device(device), mixed:
         logits = run_parts(model, batch, size)
         logits = model.decode_head.predict(logits, size)
         # MMSegmentation's losses look at the values of the labels.

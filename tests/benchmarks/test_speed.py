@@ -2,43 +2,24 @@
 
 import json
 import sys
-from types import SimpleNamespace
 
 import pytest
 
 from mmdit.models.backbones import archs
-from mmdit.registry import MODELS
-
-TINY_BERT = dict(
-    hidden_size=32,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=32,
-)
 
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    """Return the tool, with a small encoder and a small BERT."""
-    monkeypatch.setitem(
-        archs.ARCHS,
-        'tiny',
-        dict(embed_dims=32, depth=2, num_heads=2, global_attn_indexes=(1,)),
-    )
+    """Return the tool, with an encoder and a BERT that are small."""
     import speed
-    import speed_models
+    from speed_models import QUICK, QUICK_ARCH
 
-    def build(cfg):
-        cfg.text_encoder.config.update(TINY_BERT)
-        return MODELS.build(cfg)
-
-    small = SimpleNamespace(build=build)
-    monkeypatch.setattr(speed_models, 'MODELS', small)
+    monkeypatch.setitem(archs.ARCHS, QUICK, QUICK_ARCH)
     return speed
 
 
 def run(benchmark, monkeypatch, out, *options):
-    command = ['speed.py', '--archs', 'tiny', '--repeats', '1']
+    command = ['speed.py', '--archs', 'quick', '--repeats', '1']
     options = ('--device', 'cpu', '--inputs', '2x48', *options)
     monkeypatch.setattr(sys, 'argv', [*command, *options, '--out', str(out)])
     benchmark.main()
@@ -101,6 +82,28 @@ def test_a_training_step_is_measured(benchmark, monkeypatch, tmp_path):
         ('mmdit', 'float32'),
         ('mmdit', 'bfloat16'),
     ]
+
+
+def test_who_fails_costs_a_row(benchmark, monkeypatch, tmp_path, capsys):
+    import speed_parts
+
+    build = speed_parts.build_ldit
+
+    def fail(arch, backend):
+        if backend == 'folded':
+            raise MemoryError('no more')
+        return build(arch, backend)
+
+    monkeypatch.setattr(speed_parts, 'build_ldit', fail)
+    report = run(
+        *(benchmark, monkeypatch, tmp_path / 'out.json'),
+        *('--groups', 'text', '--passes', 'forward', '--dtypes', 'float32'),
+        *('--backends', 'folded', 'auto'),
+    )
+    *_, failed, last = report['rows']
+    assert failed['error'] == 'MemoryError: no more'
+    assert last['contender'] == 'mmdit' and last['median'] > 0
+    assert 'no more' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('text', ['512', '0x512', '2x100', 'axb'])
