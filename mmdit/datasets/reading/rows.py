@@ -1,11 +1,12 @@
 """Reading a JSON-lines file of expressions, every line checked."""
 
 import json
+import math
 import os
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from .foreign import advise_converting
 from .segmentations import parse_segmentation
@@ -57,6 +58,16 @@ def read_rows(
         Number of the line, from 1, and the row, or what is wrong with it.
         Blank lines count, but are passed over.
     """
+    check_kind(path)
+    with open(path, 'rb') as file:
+        lines = split_lines(file)
+        for number, _, row in check_lines(lines, path, image_root, mask_root):
+            if row is not None:
+                yield number, row
+
+
+def check_kind(path: str | Path) -> None:
+    """Raise unless a file is there, and not of another tool."""
     if not os.path.isfile(path):
         raise FileNotFoundError(
             f'{path} does not exist or is not a file; expected JSON lines: '
@@ -64,23 +75,58 @@ def read_rows(
         )
     if advice := advise_converting(path):
         raise ValueError(advice)
-    folder, known = os.path.dirname(path), set()
-    with open(path, 'rb') as file:
-        for line, content in enumerate(file, 1):
-            if line == 1:
-                content = content.removeprefix(BOM_UTF8)
-            if not content.strip():
-                continue
-            try:
+
+
+def split_lines(
+    file: BinaryIO, start: int = 0, stop: float = math.inf
+) -> Iterator[tuple[int, bytes]]:
+    """Read the lines that begin in a part of a file.
+
+    Args:
+        file: Open in mode 'rb'.
+        start: Where the part begins, in bytes.
+        stop: Where it ends.
+
+    Yields:
+        Where a line begins, in bytes, and the line. A byte order mark is no
+        part of the first.
+    """
+    if start:
+        # To the end of a line that began before.
+        file.seek(start - 1)
+        start += len(file.readline()) - 1
+    while start < stop and (content := file.readline()):
+        text = content if start else content.removeprefix(BOM_UTF8)
+        start += len(content)
+        yield start - len(text), text
+
+
+def check_lines(
+    lines: Iterable[tuple[int, bytes]],
+    path: str | Path,
+    image_root: str | Path | None = None,
+    mask_root: str | Path | None = None,
+) -> Iterator[tuple[int, int, Row | ValueError | None]]:
+    """Check lines of ``split_lines``; arguments as in ``read_rows``.
+
+    Yields:
+        Number of the line, from 1, where it begins, and the row, or what is
+        wrong with it, or None of a blank line.
+    """
+    folder, known = os.path.dirname(path), set[str]()
+    for number, (start, content) in enumerate(lines, 1):
+        row: Row | ValueError | None = None
+        try:
+            if content.strip():
                 row = parse_row(content)
                 if row.image not in known:
                     check_path(row.image, image_root or folder, "'image'")
                     known.add(row.image)
                 if isinstance(row.mask, str):
                     check_path(row.mask, mask_root or folder, "'mask'")
-                yield line, row
-            except ValueError as error:
-                yield line, error
+        except ValueError as error:
+            row = error
+        yield number, start, row
 
 
 def join_mask(root: str | Path, mask: str | dict | list) -> str | dict | list:

@@ -4,9 +4,11 @@ pycocotools checks nothing: NaN, large numbers and long outlines end the
 process or fill the memory. No other module hands it numbers from files.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,8 +104,9 @@ def parse_segmentation(given: Any, name: str = 'it') -> Segmentation:
         else:
             raise ValueError(f'{name} holds {short(part)}, {_EXPECTED}')
     if found.polygons and not found.rles:
-        corners = np.concatenate(found.polygons)
-        if corners.min() >= 0 and corners.max() <= 1:
+        # Ends at the first number; NumPy would go through all, two times.
+        numbers = chain.from_iterable(p.tolist() for p in found.polygons)
+        if all(0 <= number <= 1 for number in numbers):
             raise ValueError(
                 f'{name}, {short(given)}, lies within one pixel; coordinates '
                 'are pixels, not shares of the image: multiply x by its '
@@ -121,21 +124,31 @@ def _parse_polygon(part: Sequence, name: str, flaws: Counter) -> np.ndarray:
             problem = f'{name} holds {short(part)}, {_EXPECTED}'
             raise ValueError(problem) from None
         flaws['odd numbers'] += 1
-    try:
-        polygon = np.array(part, np.float64)
-    except OverflowError:
-        polygon = np.array([np.inf])
-    # Not so of NaN either.
-    if not np.abs(polygon).max(initial=0) <= _MAX_COORDINATE:
+    if part and not _is_near(part):
         raise ValueError(
             f'polygon {short(part)} reaches beyond {_MAX_COORDINATE} pixels, '
             'or holds NaN; expected pixels of its image'
         )
+    polygon = np.array(part, np.float64)
     if polygon.size < _MIN_POLYGON:
         flaws['short polygons'] += 1
     elif polygon.size % 2:
         flaws['odd polygons'] += 1
     return polygon[: polygon.size // 2 * 2]
+
+
+def _is_near(numbers: Sequence[float]) -> bool:
+    """Tell whether all are coordinates; faster than NumPy on short lists."""
+    try:
+        # Not so of NaN and infinity, which may hide from min and max.
+        is_finite = math.isfinite(sum(numbers))
+    except OverflowError:
+        return False
+    return (
+        is_finite
+        and min(numbers) >= -_MAX_COORDINATE
+        and max(numbers) <= _MAX_COORDINATE
+    )
 
 
 def _parse_rle(rle: dict, flaws: Counter) -> dict:

@@ -1,0 +1,166 @@
+"""Measure time and memory over the number of rows.
+
+``scale.py rows --rows N`` makes up a JSON-lines file of N rows and opens it
+twice, each time in a fresh process. ``scale.py scores --rows N`` scores N made
+up results and writes their rows.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from machine import device_name, git
+
+WORDS = ('the', 'a', 'man', 'woman', 'left', 'red', 'shirt', 'in', 'with')
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest='command', required=True)
+    for name, description in (
+        ('rows', 'open a JSON-lines file'),
+        ('scores', 'score results'),
+    ):
+        command = commands.add_parser(name, help=description)
+        command.add_argument('--rows', type=int, default=1_000_000)
+        command.add_argument(
+            '--folder', help='where to write, by default /tmp'
+        )
+        command.add_argument('--child', help=argparse.SUPPRESS)
+    return parser.parse_args(argv)
+
+
+def write_rows(path: Path, number: int) -> None:
+    """Write rows of about 150 bytes, three for each image."""
+    rng = np.random.default_rng(0)
+    boxes = rng.integers(1, 400, (10_000, 8)).tolist()
+    spoken = rng.choice(WORDS, (10_000, 5))
+    ends = [
+        json.dumps(
+            dict(
+                expression=' '.join(words),
+                mask=[box],
+                height=480,
+                width=640,
+            )
+        )[1:]
+        for box, words in zip(boxes, spoken, strict=True)
+    ]
+    with open(path, 'w') as file:
+        for i in range(number):
+            image = f'images/{i // 3:08d}.jpg'
+            file.write(f'{{"image": "{image}", {ends[i % 10_000]}\n')
+
+
+class Cost:
+    """CPU and wall seconds and memory (MiB) since it was made."""
+
+    def __init__(self) -> None:
+        Path('/proc/self/clear_refs').write_text('5')  # forget earlier peaks
+        self._memory = self._read('VmRSS')
+        self._start = time.perf_counter(), sum(os.times()[:4])
+
+    def __str__(self) -> str:
+        wall = time.perf_counter() - self._start[0]
+        cpu = sum(os.times()[:4]) - self._start[1]
+        peak, kept = self._read('VmHWM'), self._read('VmRSS')
+        return (
+            f'{cpu:.2f} s of CPU, {wall:.2f} s; memory beyond imports: peak '
+            f'{peak - self._memory:.0f} MiB, kept {kept - self._memory:.0f} '
+            'MiB'
+        )
+
+    def _read(self, key: str) -> float:
+        status = Path('/proc/self/status').read_text()
+        return int(status.split(f'{key}:')[1].split()[0]) / 2**10
+
+
+def open_rows(path: str) -> None:
+    """Open a file and visit items; print time and memory."""
+    from mmdit.datasets import ReferJSONLDataset
+
+    cost = Cost()
+    dataset = ReferJSONLDataset(ann_file=path)
+    print(f'{len(dataset):,} rows opened: {cost}')
+    visited = np.random.default_rng(0).integers(len(dataset), size=10_000)
+    start = time.process_time()
+    for i in visited.tolist():
+        dataset.get_data_info(i)
+    spent = (time.process_time() - start) / len(visited)
+    print(
+        f'  then {len(visited):,} at random, {1e6 * spent:.0f} us of CPU '
+        f'each: {cost}'
+    )
+
+
+def measure_rows(args: argparse.Namespace) -> None:
+    """Make a JSON-lines file, and open it twice."""
+    with tempfile.TemporaryDirectory(dir=args.folder) as root:
+        path = Path(root, 'rows.jsonl')
+        write_rows(path, args.rows)
+        print(f'{path.stat().st_size / args.rows:.1f} bytes per row')
+        command = [sys.executable, __file__, 'rows', '--child', str(path)]
+        for _ in range(2):
+            subprocess.run(command, check=True)
+        for other in sorted(set(Path(root).iterdir()) - {path}):
+            size = other.stat().st_size / args.rows
+            print(f'{other.name}: {size:.2f} bytes per row')
+
+
+def score(number: int, out_file: Path) -> None:
+    """Score results of tiny masks; print time and memory."""
+    from mmdit.evaluation import ReferIoUMetric
+
+    rng = np.random.default_rng(0)
+    masks = torch.from_numpy(rng.integers(0, 2, (64, 2, 1, 6, 6)))
+    metric = ReferIoUMetric(out_file=out_file, generalized=True)
+    cost = Cost()
+    for i in range(number):
+        prediction, truth = masks[i % len(masks)]
+        sample = dict(
+            sample_idx=i,
+            image_id=i // 3,
+            ref_id=i,
+            ann_id=[i],
+            sent_id=i,
+            expression=' '.join(WORDS[i % 4 : i % 5 + 4]),
+            img_path=f'data/images/train/{i // 3:08d}.jpg',
+            ori_shape=(6, 6),
+            pred_sem_seg=dict(data=prediction),
+            gt_sem_seg=dict(data=truth),
+        )
+        metric.process(None, [sample])
+    print(f'{number:,} results added: {cost}')
+    metrics = metric.evaluate(number)
+    print(f'  then scored and written: {cost}')
+    print('  ' + ', '.join(f'{k} {v!r}' for k, v in metrics.items()))
+
+
+def measure_scores(args: argparse.Namespace) -> None:
+    """Score made up results in a fresh folder."""
+    with tempfile.TemporaryDirectory(dir=args.folder) as root:
+        path = Path(root, 'rows.json')
+        score(args.rows, path)
+        print(f'  {path.stat().st_size / args.rows:.0f} bytes per row')
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure one or the other."""
+    args = parse_args(argv)
+    if args.child:
+        open_rows(args.child)
+        return
+    print(f'commit {git("rev-parse", "--short", "HEAD")}, {device_name()}')
+    dict(rows=measure_rows, scores=measure_scores)[args.command](args)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,274 @@
+"""Indexes: what one pass over a large file finds, kept for all later ones.
+
+An index is a list of 64-bit numbers. It lies beside its file, as
+``.NAME.index``, or, where that folder cannot be written, in ``~/.cache/mmdit``
+(``XDG_CACHE_HOME``). Processes map it into memory, which they share.
+
+It begins with ``_HEADER``: of what kind it is, size and time of last change of
+the file that it belongs to, a digest of what that holds, then how many numbers
+follow, little-endian, and their checksum. An index that is damaged, or of
+another state of its file, is made anew. Whoever uses one still checks what it
+finds: somebody else may have written both files.
+"""
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+#: Adds numbers, (n,) int64, to an index that is being made.
+Write = Callable[[np.ndarray], object]
+
+_CHANGED = (
+    '{} was changed since its index was made; expected a file that is '
+    'complete: start again once it is'
+)
+_HEADER = struct.Struct('<8s q q 32s q Q')
+_NUMBER = np.dtype('<i8')
+_CHUNK = 1 << 20
+# Files of which each process keeps one open; systems often allow 1024.
+_MAX_OPEN = 256
+
+
+class Stamp(NamedTuple):
+    """Size of a file in bytes, and when it was last changed (ns)."""
+
+    size: int
+    time: int
+
+
+class Index(NamedTuple):
+    """An index that is open.
+
+    Attributes:
+        stamp: The state of the file that it belongs to.
+        digest: SHA-256, 32 bytes, of what that file holds; zeros if unknown.
+        numbers: (N,) int64, mapped into memory.
+    """
+
+    stamp: Stamp
+    digest: bytes
+    numbers: np.ndarray
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return what tells the state of a file."""
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def open_index(
+    path: str | Path,
+    kind: bytes,
+    make: Callable[[Write], bytes],
+    digest: Callable[[], bytes] | None = None,
+) -> Index:
+    """Open the index of a file, and make it if there is none that fits.
+
+    Of several processes one makes it, and the others wait.
+
+    Args:
+        path: The file.
+        kind: Eight bytes, other ones for each way of making an index.
+        make: Called with a function that takes the numbers; returns the
+            digest of the file.
+        digest: Returns the digest alone. A file of the same size and digest
+            keeps its index, whenever it was changed.
+
+    Raises:
+        OSError: There is no such file, or no index can be written.
+        ValueError: The file was changed meanwhile; and what ``make`` raises.
+    """
+    path = os.path.abspath(path)
+    stamp = stamp_of(os.stat(path))
+    places = _places(path)
+    for place in places:
+        index = _load(place, kind)
+        if index and index.stamp == stamp:
+            return index
+    with _locked_part(places) as (place, file):
+        index = _load(place, kind)
+        if index and index.stamp == stamp:  # by another process, just now
+            return index
+        is_same = (
+            index is not None
+            and digest is not None
+            and index.stamp.size == stamp.size
+            and index.digest == digest()
+        )
+
+        def fill(write: Write) -> bytes:
+            if not is_same or index is None:
+                return make(write)
+            write(index.numbers)
+            return index.digest
+
+        _write(file, kind, stamp, fill)
+        if stamp_of(os.stat(path)) != stamp:
+            raise ValueError(_CHANGED.format(path))
+        os.replace(_part_of(place), place)
+        made = _load(place, kind)
+    if made is None or made.stamp != stamp:
+        raise OSError(f'{place}, which was just written, cannot be read back')
+    return made
+
+
+def read_at(path: str, stamp: Stamp, start: int, size: int) -> bytes:
+    """Read a part of a file that has an index.
+
+    Args:
+        path: The file.
+        stamp: Its state, as the index has it.
+        start: Where the part begins, in bytes.
+        size: How many bytes it has.
+
+    Raises:
+        ValueError: The file is in another state, or has no such part.
+    """
+    # Somebody may have written an index that asks for terabytes.
+    is_there = 0 <= start <= start + size <= stamp.size
+    if is_there:
+        content = os.pread(_open(path, stamp).number, size, start)
+    if not is_there or len(content) != size:
+        raise ValueError(_CHANGED.format(path))
+    return content
+
+
+class _Descriptor:
+    """An open file, closed when nobody uses it; processes may share it."""
+
+    def __init__(self, path: str) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+@lru_cache(_MAX_OPEN)
+def _open(path: str, stamp: Stamp) -> _Descriptor:
+    file = _Descriptor(path)
+    if stamp_of(os.fstat(file.number)) != stamp:
+        raise ValueError(_CHANGED.format(path))
+    return file
+
+
+def _places(path: str) -> list[Path]:
+    """Return where the index of a file may be, the best place first."""
+    cache = os.environ.get('XDG_CACHE_HOME') or Path('~/.cache').expanduser()
+    name = os.path.basename(path)
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return [
+        Path(os.path.dirname(path), f'.{name}.index'),
+        # File systems allow names of 255 bytes.
+        Path(cache, 'mmdit', 'index', f'{digest}.index'),
+    ]
+
+
+def _load(place: Path, kind: bytes) -> Index | None:
+    """Map an index into memory, if there is one that is whole."""
+    try:
+        with open(place, 'rb') as file:
+            header = file.read(_HEADER.size)
+            found, size, time, digest, count, checksum = _HEADER.unpack(header)
+            expected = _HEADER.size + count * _NUMBER.itemsize
+            if found != kind or os.fstat(file.fileno()).st_size != expected:
+                return None
+            # Not by the map: what was read of it counts as this process's.
+            actual = 0
+            while chunk := file.read(_CHUNK):
+                actual = zlib.crc32(chunk, actual)
+            if actual != checksum:
+                return None
+            numbers = np.memmap(file, _NUMBER, 'r', _HEADER.size, (count,))
+    except (OSError, ValueError, struct.error):
+        return None
+    return Index(Stamp(size, time), digest, numbers)
+
+
+@contextmanager
+def _locked_part(places: Sequence[Path]) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open what is to become an index, for this process alone.
+
+    Yields:
+        The first of the places that can be written and locked, and an empty
+        file that :func:`_part_of` it names.
+    """
+    for place in places:
+        with suppress(OSError):
+            file = _lock(_part_of(place))
+            break
+    else:
+        raise OSError(
+            f'an index of {places[0].parent} cannot be written, neither there '
+            f'nor in {places[-1].parent}; set XDG_CACHE_HOME to a folder that '
+            'can be written'
+        )
+    with file:
+        try:
+            file.truncate()
+            yield place, file
+        finally:
+            # By now it may be the part of another process.
+            if _is_at(file, _part_of(place)):
+                _part_of(place).unlink()
+
+
+def _part_of(place: Path) -> Path:
+    return place.with_name(f'{place.name}.part')
+
+
+def _lock(path: Path) -> BinaryIO:
+    """Create a file, and wait until no other process has it."""
+    import fcntl  # of POSIX only
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), 'r+b')
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        # Not all network file systems can.
+        except OSError:
+            path.unlink(missing_ok=True)
+            file.close()
+            raise
+        # Whoever had it may have given it its last name since.
+        if _is_at(file, path):
+            return file
+        file.close()
+
+
+def _is_at(file: BinaryIO, path: str | Path) -> bool:
+    """Tell whether an open file is the one that has this path."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _write(
+    file: BinaryIO,
+    kind: bytes,
+    stamp: Stamp,
+    fill: Callable[[Write], bytes],
+) -> None:
+    """Write an index, the header last."""
+    count = checksum = 0
+
+    def write(numbers: np.ndarray) -> None:
+        nonlocal count, checksum
+        content = np.ascontiguousarray(numbers, _NUMBER).data.cast('B')
+        file.write(content)
+        count += len(numbers)
+        checksum = zlib.crc32(content, checksum)
+
+    file.write(bytes(_HEADER.size))
+    digest = fill(write)
+    file.seek(0)
+    file.write(_HEADER.pack(kind, *stamp, digest, count, checksum))
+    file.flush()
