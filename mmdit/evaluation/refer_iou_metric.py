@@ -1,25 +1,20 @@
 """mIoU, oIoU, P@X and GRES's scores of referring segmentation, exactly."""
 
-import csv
-import json
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import (
-    broadcast_object_list,
-    collect_results,
-    get_world_size,
-    is_main_process,
-)
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from mmdit.files import open_text
 from mmdit.registry import METRICS
+
+from .row_files import OrderedRows, RowFile, write_rows
 
 _ID_KEYS = (
     'sample_idx',
@@ -29,6 +24,15 @@ _ID_KEYS = (
     'sent_id',
     'expression',
     'img_path',
+)
+# What the scores are made of.
+_SCORED = (
+    'sample_idx',
+    'predicted',
+    'intersection',
+    'union',
+    'iou',
+    'no_target',
 )
 # Ids are unique within a data set only.
 _SOURCE_KEYS = ('dataset', 'split')
@@ -69,7 +73,8 @@ class ReferIoUMetric(BaseMetric):
 
     All numbers come from integers, and rows are put into the order of the
     data set first: the result does not depend on how many processes
-    evaluated, on batches or on samplers.
+    evaluated, on batches or on samplers. Until then rows are in files, in the
+    folder of ``out_file`` or that of temporary files: memory does not grow.
 
     Args:
         out_file: Where to write one row per expression, ``.json`` or
@@ -102,7 +107,6 @@ class ReferIoUMetric(BaseMetric):
         collect_dir: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
-        self.results: list[dict] = []
         self.out_file = None if out_file is None else Path(out_file)
         if self.out_file and self.out_file.suffix not in ('.json', '.csv'):
             raise ValueError(
@@ -112,6 +116,7 @@ class ReferIoUMetric(BaseMetric):
             raise ValueError(
                 f'min_pixels must be 0 or more pixels, got {min_pixels}'
             )
+        self._rows = RowFile(self.out_file and self.out_file.parent)
         self.generalized = generalized
         self.min_pixels = min_pixels
         # 0.6 * 5 need not be 3 in floating point; 3/5 of 5 is.
@@ -157,7 +162,9 @@ class ReferIoUMetric(BaseMetric):
             )
             if self.generalized:
                 row.update(no_target=not true)
-        self.results.extend(rows)
+        if self.out_file is None:
+            rows = [{k: r[k] for k in _SCORED if k in r} for r in rows]
+        self._rows.extend(rows)
 
     def evaluate(self, size: int) -> dict:
         """Gather the rows of all processes and score the data set.
@@ -171,35 +178,22 @@ class ReferIoUMetric(BaseMetric):
         Returns:
             The metrics, the same on all ranks.
         """
-        # One element per rank, so that nothing is cut.
-        parts = collect_results(
-            [self.results],
-            get_world_size(),
-            self.collect_device,
-            self.collect_dir,
-        )
-        self.results = []
         outcome: list[Any] = [None]
-        if is_main_process():
-            assert parts is not None
-            try:
-                outcome = [self._score(parts, size)]
-            # The other ranks wait: they must learn of it before we stop.
-            except Exception as error:
-                outcome = [error]
+        try:
+            parts = self._rows.gather(self.collect_device, self.collect_dir)
+            if is_main_process():
+                outcome = [self._score(OrderedRows(parts, size))]
+        # The other ranks wait: they must learn of it before we stop.
+        except Exception as error:
+            outcome = [error]
+        self._rows.clear()
         broadcast_object_list(outcome)
         if isinstance(outcome[0], Exception):
             raise outcome[0]
         return outcome[0]
 
-    def _score(self, parts: list[list[dict]], size: int) -> dict:
+    def _score(self, rows: OrderedRows) -> dict:
         """Score the rows of all ranks, and write them."""
-        distinct: dict[int, dict] = {}
-        # Samplers repeat items at the end: the first row is the item's own.
-        for row in (row for part in parts for row in part):
-            distinct.setdefault(row['sample_idx'], row)
-        _check_complete(set(distinct), size)
-        rows = [distinct[idx] for idx in sorted(distinct)]
         metrics = self.compute_metrics(rows)
         if self.out_file is not None:
             write_rows(rows, self.out_file)
@@ -207,42 +201,46 @@ class ReferIoUMetric(BaseMetric):
             metrics = {f'{self.prefix}/{k}': v for k, v in metrics.items()}
         return metrics
 
-    def compute_metrics(self, results: list[dict]) -> dict:
-        """Score the rows, of which there is one per expression."""
-        number = len(results)
-        union = sum(row['union'] for row in results)
-        intersection = sum(row['intersection'] for row in results)
+    def compute_metrics(self, results: Iterable[dict]) -> dict:
+        """Score the rows, of which there is one per expression.
+
+        They are gone through once, so that they need not be in memory.
+        """
+        n: Counter[str] = Counter()
         # fsum rounds once, whatever the order.
-        mean_iou = math.fsum(row['iou'] for row in results) / number
+        mean_iou = math.fsum(self._count(results, n)) / n['rows']
         metrics = dict(
             mIoU=100 * mean_iou,
-            oIoU=100 * (intersection / union if union else 1.0),
+            oIoU=100 * (n['intersection'] / n['union'] if n['union'] else 1.0),
         )
         if self.generalized:
-            nothing = [row for row in results if row['no_target']]
-            results = [row for row in results if not row['no_target']]
             metrics.update(
                 {
                     'gIoU': metrics['mIoU'],
                     'cIoU': metrics['oIoU'],
-                    'N-acc': _percent(not r['predicted'] for r in nothing),
-                    'T-acc': _percent(r['predicted'] > 0 for r in results),
+                    'N-acc': _percent(n['rightly empty'], n['no-target']),
+                    'T-acc': _percent(n['not empty'], n['targets']),
                 }
             )
-        for name, threshold in self.thresholds.items():
-            metrics[name] = _percent(_exceeds(r, threshold) for r in results)
+        for name in self.thresholds:
+            metrics[name] = _percent(n[name], n['targets'])
         return metrics
 
-
-def write_rows(rows: list[dict], path: Path) -> None:
-    """Write the rows to a .json or .csv file, whole or not at all."""
-    with open_text(path) as file:
-        if path.suffix == '.json':
-            json.dump(rows, file, ensure_ascii=False, indent=1)
-        else:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    def _count(self, rows: Iterable[dict], n: Counter[str]) -> Iterator[float]:
+        """Add up what rows count, and yield the IoU of each."""
+        for row in rows:
+            n['rows'] += 1
+            n['union'] += row['union']
+            n['intersection'] += row['intersection']
+            if self.generalized and row['no_target']:
+                n['no-target'] += 1
+                n['rightly empty'] += not row['predicted']
+            else:
+                n['targets'] += 1
+                n['not empty'] += self.generalized and row['predicted'] > 0
+                for name, threshold in self.thresholds.items():
+                    n[name] += _exceeds(row, threshold)
+            yield row['iou']
 
 
 def _named_row(sample: dict) -> dict:
@@ -290,10 +288,9 @@ def _count_pixels(sample: dict) -> Tensor:
     )
 
 
-def _percent(hits: Iterable[bool]) -> float:
+def _percent(hits: int, number: int) -> float:
     """Return the percentage of hits, NaN of none."""
-    found = list(hits)
-    return 100 * sum(found) / len(found) if found else math.nan
+    return 100 * hits / number if number else math.nan
 
 
 def _exceeds(row: dict, threshold: Fraction) -> bool:
@@ -303,17 +300,4 @@ def _exceeds(row: dict, threshold: Fraction) -> bool:
     return (
         row['intersection'] * threshold.denominator
         > row['union'] * threshold.numerator
-    )
-
-
-def _check_complete(found: set[int], size: int) -> None:
-    """Raise unless each item of the data set has its row."""
-    if found == set(range(size)) and size:
-        return
-    missing = sorted(set(range(size)) - found)
-    raise RuntimeError(
-        f'expected one result for each of {size} items, got {len(found)} '
-        f'distinct ones; {len(missing)} are missing, sample_idx '
-        f'{missing[:10]}{"..." if len(missing) > 10 else ""}. Evaluate one '
-        'data set per data loader, without dropping items'
     )

@@ -2,6 +2,7 @@ import csv
 import itertools
 import json
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch.multiprocessing as mp
 from metric_samples import evaluate, make_sample, random_samples, row_of_pixels
 from mmengine.dataset import DefaultSampler
 
-from mmdit.evaluation import ReferIoUMetric
+from mmdit.evaluation import ReferIoUMetric, row_files
 from mmdit.registry import METRICS
 
 
@@ -149,6 +150,53 @@ def test_thresholds_and_prefix_can_be_chosen():
         'val/oIoU': 40,
         'val/P@0.35': 100,
     }
+
+
+@pytest.mark.parametrize('world_size', [1, 3])
+def test_rows_are_not_in_memory(monkeypatch, tmp_path, world_size):
+    """Their number is of no matter but for where each begins."""
+    if world_size > 1:
+        # Every process has the same rows; chunks end anywhere.
+        monkeypatch.setattr(row_files, '_CHUNK', 1000)
+        monkeypatch.setattr(row_files, 'get_world_size', lambda: world_size)
+        monkeypatch.setattr(
+            row_files, 'collect_results', lambda part, size, *_: part * size
+        )
+    sample = make_sample(0, *row_of_pixels(3, 4)).to_dict()
+    metric = ReferIoUMetric(out_file=tmp_path / 'rows.json')
+
+    def peak(number):
+        tracemalloc.start()
+        for idx in range(number):
+            metric.process(None, [dict(sample, sample_idx=idx)])
+        assert metric.evaluate(number)['mIoU'] == 75
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(10)
+    assert peak(2000) < peak(200) + 2000 * 50
+
+
+def test_the_file_is_what_json_writes(tmp_path):
+    path = tmp_path / 'rows.json'
+    ids = [dict(ann_id=[]), dict(ann_id=[3, 4]), dict(ref_id='a\n"b')]
+    samples = [
+        make_sample(i, *row_of_pixels(1, 3), **meta)
+        for i, meta in enumerate(ids)
+    ]
+    evaluate(samples, out_file=path)
+    text = path.read_text(encoding='utf-8')
+    rows = json.loads(text)
+    assert text == json.dumps(rows, ensure_ascii=False, indent=1)
+    assert [row['iou'] for row in rows] == [1 / 3] * 3
+    assert rows[2]['ref_id'] == 'a\n"b'
+
+
+def test_scores_do_not_depend_on_the_file(tmp_path):
+    samples = random_samples(9)
+    for path in (tmp_path / 'rows.json', tmp_path / 'rows.csv'):
+        assert evaluate(samples, out_file=path) == evaluate(samples)
 
 
 @pytest.mark.parametrize('suffix', ['json', 'csv'])
