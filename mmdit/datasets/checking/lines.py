@@ -3,8 +3,11 @@
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+
+from mmdit.shards import find_member, read_member
 
 from ..reading.rows import FORMAT, Row, join_mask, read_rows
 from .items import Job, Track, check_item, run
@@ -84,12 +87,17 @@ def shared_images(
 
 def _digest(path: str) -> bytes:
     """Return what equal files share."""
-    with open(path, 'rb') as file:
-        return sha256(file.read()).digest()
+    content = read_member(path)
+    if content is None:
+        content = Path(path).read_bytes()
+    return sha256(content).digest()
 
 
 def _size(path: str) -> int:
     """Return the bytes of a file, 0 where there is none."""
+    with suppress(OSError, ValueError):
+        if member := find_member(path):
+            return member[-1]
     return os.path.getsize(path) if os.path.isfile(path) else 0
 
 

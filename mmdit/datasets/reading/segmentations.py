@@ -16,6 +16,8 @@ from mmengine import fileio
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from mmdit.shards import read_member
+
 from .values import short, to_number, to_whole
 
 # A polygon needs three corners; pycocotools takes four numbers for a box.
@@ -270,7 +272,7 @@ def read_labels(path: str, height: int, width: int) -> np.ndarray:
     """Read a PNG of one channel, or with a palette.
 
     Args:
-        path: Where the file is.
+        path: Where the file is, perhaps in a tar shard.
         height: Height of the image that it belongs to.
         width: Width of that image.
 
@@ -278,7 +280,10 @@ def read_labels(path: str, height: int, width: int) -> np.ndarray:
         The (height, width) numbers that the file holds for its pixels: grey
         values, or places in the palette.
     """
-    return decode_labels(fileio.get(path), path, height, width)
+    content = read_member(path)
+    if content is None:
+        content = fileio.get(path)
+    return decode_labels(content, path, height, width)
 
 
 def decode_labels(

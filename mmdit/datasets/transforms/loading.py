@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 
 from mmdit.decoding import decode_image
 from mmdit.registry import TRANSFORMS
+from mmdit.shards import read_member
 
 from ..reading.images import TURNED, near_path, read_orientation, turn
 from ..reading.segmentations import FLAWS, draw_with_flaws
@@ -25,6 +26,8 @@ class LoadReferImage(LoadImageFromFile):
 
     COCO's masks refer to the stored pixels, so the orientation in a camera's
     EXIF data is left alone, with a warning.
+
+    The path may lead into a tar shard: ``shards/000007.tar/0042.jpg``.
 
     Args:
         backend_args: Where files live; as in mmcv's ``LoadImageFromFile``.
@@ -95,7 +98,10 @@ class LoadReferImage(LoadImageFromFile):
     def _read(self, path: str, name: str) -> bytes:
         """Return the bytes of a file."""
         try:
-            return fileio.get(path, backend_args=self.backend_args)
+            content = read_member(path)
+            if content is None:
+                content = fileio.get(path, backend_args=self.backend_args)
+            return content
         except FileNotFoundError as error:
             near = near_path(path)
             advice = (

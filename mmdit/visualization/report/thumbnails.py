@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmdit.runtime.drawing import GAP, PAPER, overlay_name, panel_box
+from mmdit.shards import read_member
 
 from .rows import Results
 
@@ -104,7 +105,9 @@ def encode(image: Image.Image, max_width: int = MAX_WIDTH) -> str:
 def _open(path: Path, option: str) -> Image.Image:
     """Open an image, as its pixels are stored."""
     try:
-        with Image.open(path) as image:
+        content = read_member(str(path))
+        source = path if content is None else io.BytesIO(content)
+        with Image.open(source) as image:
             image.load()
             return image.convert('RGB')
     except FileNotFoundError as error:
