@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 
 from mmdit.datasets import ReferJSONLDataset
-from mmdit.datasets.checking import check_jsonl
+from mmdit.datasets.checking import check_jsonl, shared_images
 from mmdit.datasets.reading.rows import parse_row
 from mmdit.datasets.reading.segmentations import draw_mask
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
@@ -107,6 +108,30 @@ def test_options_of_mmengine_work(tiny_jsonl, options):
 def test_the_file_is_joined_to_data_root(tiny_jsonl):
     dataset = read('train.jsonl', data_root=str(tiny_jsonl.parent))
     assert load(dataset[4])['gt_seg_map'].sum() == 100
+
+
+def test_images_and_masks_in_a_tar_shard_are_the_same(tiny_jsonl):
+    root = tiny_jsonl.parent
+    (root / 'lists').mkdir()
+    with tarfile.open(root / 'lists' / '0.tar', 'w') as tar:
+        for name in ('images/a.jpg', 'images/b.png', 'masks/b_1.png'):
+            tar.add(root / name, name)
+    lines = [json.loads(line) for line in tiny_jsonl.read_text().splitlines()]
+    for line in lines:
+        for key in ('image', 'mask'):
+            if isinstance(line[key], str):
+                line[key] = f'0.tar/{line[key]}'
+    packed = write(root / 'lists' / 'x', *lines)
+    for ours, theirs in zip(read(packed), read(tiny_jsonl), strict=True):
+        ours, theirs = load(ours), load(theirs)
+        for key in ('img', 'gt_seg_map'):
+            np.testing.assert_array_equal(ours[key], theirs[key])
+    report, other = check_jsonl(packed), check_jsonl(tiny_jsonl)
+    assert (report.status, report.areas) == ('usable', other.areas)
+    # As copies of another name.
+    assert len(list(shared_images(report, [other]))) == 2
+    with pytest.raises(FileNotFoundError, match='c.jpg of .*line 1 does not'):
+        load(read(write(root / 'lists' / 'x', row(image='0.tar/c.jpg')))[0])
 
 
 def test_data_prefix_moves_images_and_masks(tiny_jsonl):
