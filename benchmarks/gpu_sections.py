@@ -7,15 +7,12 @@ cannot.
 
 import gc
 import os
+import re
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
 
 import torch
 from machine import ROOT
@@ -272,28 +269,30 @@ def measure_peak(
 
 def tests(plan: Plan) -> Rows:
     """Run ``pytest -m gpu``."""
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, 'tests.xml')
-        command = [sys.executable, '-m', 'pytest', '-m', 'gpu', 'tests/gpu']
-        command += ['-q', '-p', 'no:cacheprovider', f'--junitxml={report}']
-        here = dict(MMDIT_GPU_TESTS_DEVICE=plan.device.type)
-        subprocess.run(command, cwd=ROOT, env=os.environ | here)
-        yield from read_tests(report)
+    command = [sys.executable, '-m', 'pytest', '-m', 'gpu', 'tests/gpu']
+    command += ['-v', '--tb=short', '--color=no', '-p', 'no:cacheprovider']
+    here = dict(MMDIT_GPU_TESTS_DEVICE=plan.device.type, PYTHONUNBUFFERED='1')
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=os.environ | here,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        yield from read_tests(process.stdout)
+    if process.returncode:
+        raise RuntimeError('a test failed; see above')
 
 
-def read_tests(report: Path) -> Rows:
-    """Read what became of each test; one that failed has an error."""
-    for case in ElementTree.parse(report).iter('testcase'):
-        row: dict[str, Any] = dict(
-            case='test',
-            contender=case.get('name'),
-            median=float(case.get('time', 'nan')),
-        )
-        for outcome in case:
-            if outcome.tag in ('failure', 'error', 'skipped'):
-                said = outcome.get('message', '')
-                row['error'] = f'{outcome.tag}: {said}'[:500]
-        yield row
+def read_tests(lines: Iterable[str]) -> Rows:
+    """Read what became of each test from pytest's lines; also print them."""
+    for line in lines:
+        sys.stdout.write(line)
+        found = re.match(r'\S+::(.+?) (PASSED|FAILED|ERROR|SKIPPED)', line)
+        if found:
+            row = dict(case='test', contender=found[1])
+            yield row if found[2] == 'PASSED' else row | dict(error=found[2])
 
 
 SECTIONS: dict[str, Callable[[Plan], Rows]] = {

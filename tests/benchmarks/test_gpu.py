@@ -100,18 +100,19 @@ def test_every_section_has_a_time():
     assert sum(SECONDS.values()) - SECONDS['counted'] < LIMIT
 
 
-def test_results_of_tests_are_rows(tmp_path):
+def test_results_of_tests_are_rows(capsys):
     from gpu_sections import read_tests
 
-    path = tmp_path / 'tests.xml'
-    path.write_text(
-        '<testsuites><testsuite><testcase name="a" time="0.5"/>'
-        '<testcase name="b" time="1"><failure message="no card"/></testcase>'
-        '</testsuite></testsuites>'
-    )
-    good, bad = read_tests(path)
-    assert good == dict(case='test', contender='a', median=0.5)
-    assert bad['error'] == 'failure: no card'
+    lines = [
+        'collected 2 items\n',
+        'tests/gpu/test_a.py::test_a[64-torch.float32] PASSED [ 50%]\n',
+        'tests/gpu/test_a.py::test_b FAILED [100%]\n',
+        'FAILED tests/gpu/test_a.py::test_b - no card\n',
+    ]
+    good, bad = read_tests(lines)
+    assert good == dict(case='test', contender='test_a[64-torch.float32]')
+    assert bad == dict(case='test', contender='test_b', error='FAILED')
+    assert 'no card' in capsys.readouterr().out
 
 
 def test_wheels_are_of_the_lock(monkeypatch):
