@@ -5,26 +5,42 @@ from copy import deepcopy
 import pytest
 import torch
 from exported_models import RESIZE, build_model, make_config
+from in_process import call_mmdit
 
 from mmdit.apis import ReferringSegInferencer
-from mmdit.export.folder import export_model
 
 
 @pytest.fixture(scope='session')
-def inferencer(shared_segmentor, tmp_path_factory):
-    """The model itself."""
+def files(shared_segmentor, tmp_path_factory):
+    """A folder with model.py and weights.pth."""
     segmentor = deepcopy(shared_segmentor)
     segmentor['decode_head']['num_layers'] = 1
     config = make_config(segmentor, RESIZE)
-    path = tmp_path_factory.mktemp('weights') / 'weights.pth'
-    torch.save(build_model(config.model).state_dict(), path)
-    return ReferringSegInferencer(config, path, 'cpu', show_progress=False)
+    folder = tmp_path_factory.mktemp('files')
+    torch.save(build_model(config.model).state_dict(), folder / 'weights.pth')
+    config.dump(folder / 'model.py')
+    return folder
 
 
 @pytest.fixture(scope='session')
-def exported(inferencer, fill_once):
-    """The folder that it was exported to."""
-    model = inferencer.model, inferencer.cfg
-    return fill_once(
-        'exported', lambda folder: export_model(*model, folder, int8=True)
+def inferencer(files):
+    """The model itself."""
+    return ReferringSegInferencer(
+        str(files / 'model.py'),
+        str(files / 'weights.pth'),
+        'cpu',
+        show_progress=False,
     )
+
+
+@pytest.fixture(scope='session')
+def exported(files, fill_once):
+    """The folder that a command exported it to, and what that printed."""
+
+    def export(folder):
+        args = ['model.py', 'weights.pth', '--out-dir', folder]
+        args += ['--format', 'both', '--int8', '--verify']
+        printed = call_mmdit(files, 'export', *args)
+        (folder / 'printed.txt').write_text(printed)
+
+    return fill_once('exported', export)

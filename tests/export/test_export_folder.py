@@ -1,5 +1,7 @@
 """What is rejected, and what is written."""
 
+from pathlib import Path
+
 import pytest
 from exported_models import RESIZE, build_model, make_config
 
@@ -31,6 +33,21 @@ def test_settings_come_back(tiny_segmentor, tmp_path):
     assert tuple(again.size) == (32, 32) and tuple(again.resize) == (32, 32)
     assert again.keep_ratio and again.max_tokens == 8
     assert again.mean == pytest.approx([123.675, 116.28, 103.53])
+
+
+def test_both_formats_and_int8_are_written_and_compared(exported):
+    lines = (exported / 'printed.txt').read_text().splitlines()
+    written = [line.partition(': ') for line in lines if ' MB' in line]
+    said = {Path(path).name: line for path, _, line in written}
+    suffixes = ('.onnx', '.int8.onnx', '.pt2')
+    assert set(said) == {
+        f'{name}{suffix}' for name in ('text', 'mask') for suffix in suffixes
+    }
+    for name, line in said.items():
+        assert ('opset 18' in line) == name.endswith('.onnx'), line
+        assert ('probabilities ' in line) == name.startswith('mask'), line
+    files = {path.name for path in exported.iterdir()}
+    assert files >= {*said, 'settings.json', 'tokenizer.json'}
 
 
 def test_mistakes_are_explained(tiny_segmentor, tmp_path):

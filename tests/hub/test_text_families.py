@@ -46,11 +46,17 @@ def trained(config, small_encoder, family):
         type='mmdit.HFTextEncoder',
         pretrained=small_encoder(family),
         max_tokens=12,
-        num_layers=2,
+        # ModernBERT's first two are of different kinds.
+        num_layers=2 if family == 'modernbert' else 1,
         mask_padding=family == 'roberta',
     )
     config.model.backbone.arch.depth = 1
     config.model.decode_head.num_layers = 1
+    if family == 'roberta':
+        # What masks padding: from the second block on, in windows.
+        config.model.backbone.update(attention='windowed', window_size=3)
+        config.model.backbone.arch.update(depth=2, global_attn_indexes=(1,))
+        config.model.backbone.text_injector.type = 'LayerwiseCrossAttention'
     with DefaultScope.overwrite_default_scope('mmdit'):
         model = MODELS.build(config.model)
     model.text_encoder.init_weights()
