@@ -29,6 +29,7 @@ def test_parts_add_up(get_memory):
     options += [
         'model.backbone.arch.depth=2',
         'model.decode_head.num_layers=1',
+        'model.text_encoder.config.num_hidden_layers=1',
     ]
     one = get_memory(CONFIG, *options)
     assert list(one) == [f'{CONFIG.stem}, 512 x 64x128']
