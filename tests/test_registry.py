@@ -14,19 +14,25 @@ from mmdit.registry import MODELS, build_part
 BUILD = """
 import sys
 sys.path.insert(0, sys.argv[1])
+sys.modules['transformers'] = None  # as if it were absent
 from mmengine.registry import MODELS
 from mmengine.runner import CheckpointLoader
 import mmdit.checkpoints, mmdit.engine.loading
 loader = CheckpointLoader._schemes['']
 assert loader.__module__.startswith('mmengine'), loader
-MODELS.build(dict(
+model = MODELS.build(dict(
     type='mmdit.SAMViT',
     arch=dict(embed_dims=8, depth=1, num_heads=1),
+    patch_size=8,
     text_injector=dict(type='LayerwiseProjection'),
 ))
+import torch
+out, = model(torch.zeros(1, 3, 16, 16), torch.zeros(1, 4, 768))
+assert out.shape == (1, 256, 2, 2)
 assert MODELS.get('mmdit.BertTextEncoder') is not None
 found = {name.split('.')[0] for name in sys.modules}
-assert not found & {'mmcv', 'mmseg', 'mmdet', 'mmpretrain'}, found
+others = {'mmcv', 'mmseg', 'mmdet', 'mmpretrain', 'segment_anything'}
+assert not found & others, found
 print('the segmentor')
 for _ in range(2):
     assert MODELS.get('mmdit.ReferringSegmentor') is None
@@ -36,7 +42,10 @@ for _ in range(2):
 def test_a_broken_mmsegmentation_costs_the_segmentor_and_one_warning(
     tmp_path,
 ):
-    """Nor is it imported before; and imports do not change how files load."""
+    """Nor is it imported before; and imports do not change how files load.
+
+    The encoder needs neither it nor the packages of head and text encoder.
+    """
     path = tmp_path / 'mmseg' / '__init__.py'
     path.parent.mkdir()
     path.write_text('raise ModuleNotFoundError("No module named mmcv._ext")')
