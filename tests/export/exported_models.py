@@ -31,7 +31,8 @@ def build_model(
         model = MODELS.build(cfg)
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1:
-            std = 1.0 if 'text_' in name and 'bert' not in name else 0.2
+            is_text = 'text_' in name and not name.startswith('text_encoder')
+            std = 1.0 if is_text else 0.2
             torch.nn.init.normal_(parameter, std=std)
     return model.eval()
 

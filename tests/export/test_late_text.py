@@ -1,4 +1,7 @@
-"""Late text is exported as three graphs, of which one is run per image."""
+"""Late text is exported as three graphs, of which one is run per image.
+
+Here with a mask of padding, and another text encoder than in test_runner.
+"""
 
 import numpy as np
 import pytest
@@ -10,25 +13,31 @@ from mmdit.export.folder import export_model
 from mmdit.export.modules import make_parts
 from mmdit.runtime.onnx import OnnxSegmenter
 
-EXPRESSIONS = ['red circle', 'the big blue square']
+EXPRESSIONS = ['Red circle', '左边的红色圆圈']
 
 
 @pytest.fixture
-def model(tiny_segmentor):
+def model(tiny_segmentor, small_encoder):
     tiny_segmentor['decode_head']['num_layers'] = 1
-    injector = dict(type='mmdit.LayerwiseProjection', first_block=1)
-    return build_model(tiny_segmentor, injector, 'windowed')
+    tiny_segmentor['text_encoder'] = dict(
+        type='mmdit.HFTextEncoder',
+        pretrained=small_encoder('roberta'),
+        max_tokens=12,
+        num_layers=1,
+    )
+    injector = dict(type='mmdit.LayerwiseCrossAttention', first_block=1)
+    return build_model(tiny_segmentor, injector, 'windowed', mask_padding=True)
 
 
 def test_trunk_and_masks_are_what_the_segmentor_computes(model):
     _, trunk, mask = make_parts(model)
     inputs = trunk.example(2, 1) | mask.example(2, 5)
-    given = inputs['pixel_values'], inputs['text']
+    text = inputs['text'], inputs['attention_mask']
     with torch.no_grad():
-        feats = model.extract_feat(*given)
-        expected = mask.decode(feats, given[1], None)
-        tokens = trunk(given[0])
-        found = mask(tokens, given[1])
+        feats = model.extract_feat(inputs['pixel_values'], *text)
+        expected = mask.decode(feats, *text)
+        tokens = trunk(inputs['pixel_values'])
+        found = mask(tokens, *text)
     assert tokens.shape == inputs['trunk'].shape
     for one, other in zip(found, expected, strict=True):
         assert torch.equal(one, other)
@@ -58,7 +67,10 @@ def test_a_second_query_runs_no_trunk(
 
     def predict(runner):
         rows = runner(images, EXPRESSIONS, 4, return_probabilities=True)
-        return np.stack([r['probabilities'] for r in rows['predictions']])
+        rows = rows['predictions']
+        # Bytes spell all words.
+        assert all(row['unknown_words'] is None for row in rows)
+        return np.stack([row['probabilities'] for row in rows])
 
     first = predict(segmenter)
     assert len(runs) == 2

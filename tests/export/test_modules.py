@@ -13,7 +13,7 @@ from mmdit.export.program import trace
 class EncoderPart(MaskPart):
     """The image encoder alone; the decoder, which takes longer, is the same.
 
-    Both are exported in test_runner, and with a mask in test_text_families.
+    Both are exported in test_runner, and with a mask in test_late_text.
     """
 
     outputs = ('features',)
