@@ -77,15 +77,18 @@ def test_equals_what_real_tensors_take(
         assert counted.state == pytest.approx(3 * counted.gradients, rel=0.01)
 
 
-def test_grows_with_the_tokens_not_with_their_square(tiny_segmentor):
+def test_scores_of_all_pairs_of_tokens_are_kept_by_one_backend(tiny_segmentor):
     init_default_scope('mmdit')
     tiny_segmentor['text_encoder'] = None
     tiny_segmentor['backbone']['text_injector'] = None
 
-    def activations(side):
-        memory = count_memory(tiny_segmentor, 1, (side, side), optimizer=SGD)
+    def activations(backend):
+        memory = count_memory(
+            *(tiny_segmentor, 1, (512, 512)), optimizer=SGD, backend=backend
+        )
         return memory.peak - memory.parameters - memory.state
 
-    # Four times the tokens, each with a bias for every row and column; all
-    # scores would be 16 times as many.
-    assert activations(512) / activations(256) < 8
+    heads, tokens = 2, 64 * 64
+    scores = 4 * heads * tokens**2
+    assert activations('folded') < scores / 2
+    assert activations('reference') > scores
