@@ -1,11 +1,17 @@
 """Processes forked from the test's own: they have imported everything."""
 
+import gc
 import os
+import runpy
 import signal
 import socket
+import subprocess
 import sys
+import time
 import traceback
 from collections import OrderedDict
+from contextlib import suppress
+from pathlib import Path
 
 import matplotlib.pyplot  # noqa: F401
 import torch
@@ -13,6 +19,9 @@ import torch._dynamo  # noqa: F401
 from in_process import managers
 from mmengine.runner import Runner
 from mmengine.utils import ManagerMixin
+from torch.distributed.elastic.multiprocessing.subprocess_handler import (
+    subprocess_handler as starter,
+)
 
 from mmdit.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
@@ -34,6 +43,7 @@ def fork(function, folder, log, environment=None, limit=LIMIT):
     status = 1
     try:
         signal.alarm(limit)
+        gc.freeze()  # looks for garbage would copy all memory
         # Shells start what runs in the background with it ignored.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         target = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
@@ -49,12 +59,14 @@ def fork(function, folder, log, environment=None, limit=LIMIT):
             manager._instance_dict = OrderedDict()
         status = function() or 0
     except SystemExit as stop:
-        status = stop.code if isinstance(stop.code, int) else 1
+        status = stop.code or 0 if isinstance(stop.code, int | None) else 1
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        os._exit(status)
+        # Whatever happens, no second pytest may go on.
+        with suppress(Exception):
+            sys.stdout.flush()
+        os._exit(status if isinstance(status, int) else 1)
 
 
 def wait(child):
@@ -71,6 +83,62 @@ def run_ranks(function, folder, environments):
     ]
     found = [wait(child) for child in children]
     assert not any(found), '\n'.join(log.read_text()[-3000:] for log in logs)
+
+
+def script_command(script, *args):
+    """Return what a script of tools/ replaces itself by, without Python."""
+    python = Path(__file__).with_name('say_command.sh')
+    process = subprocess.Popen(
+        ['bash', script, *map(str, args)],
+        env=os.environ | dict(PYTHON=str(python)),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    (said, _), status = process.communicate(), process.returncode
+    number, *command = said.splitlines()
+    # Otherwise signals to the script would not arrive.
+    assert (status, int(number)) == (0, process.pid)
+    return command
+
+
+def run_python(args):
+    """Run what a Python with such arguments would; for a forked process."""
+    os.execv = lambda path, command: sys.exit(run_python(command[1:]))
+    starter.Popen = ForkedPython
+    args = [str(arg) for arg in args if arg != '-u']
+    if args[0] == '-m':
+        sys.argv = args[1:]
+        runpy.run_module(args[1], run_name='__main__', alter_sys=True)
+    else:
+        sys.argv = args
+        runpy.run_path(args[0], run_name='__main__')
+
+
+class ForkedPython:
+    """What torchrun starts, in its own session, and waits for."""
+
+    def __init__(self, args, env, **_):
+        def run():
+            os.setsid()
+            run_python(args[1:])
+
+        self.pid = fork(run, os.getcwd(), '/dev/fd/1', env)
+        self.status = None
+
+    def poll(self):
+        if self.status is None:
+            child, status = os.waitpid(self.pid, os.WNOHANG)
+            if child:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status
+
+    def wait(self, timeout):
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired('rank', timeout)
+            time.sleep(0.05)
+        return self.status
 
 
 def free_port():

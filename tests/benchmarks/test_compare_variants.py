@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from forked import fork, wait
 from in_process import call_tool
 from mmengine.config import Config
 
@@ -122,6 +123,14 @@ def test_rows_are_compared_and_not_repeated(tool, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tool, 'subprocess', Mock(run=pretrain))
     monkeypatch.setattr(tool, 'commit', lambda: 'abc')
+
+    def run_apart(config, work_dir, *job):
+        log = tmp_path / 'log'
+        train = partial(tool.train_and_score, config, work_dir, *job)
+        assert not wait(fork(train, tmp_path, log)), log.read_text()[-3000:]
+        return json.loads((work_dir / 'result.json').read_text())
+
+    monkeypatch.setattr(tool, 'run_apart', run_apart)
 
     def compare(*compared):
         command = ['compare', *compared, '--seeds', 3, '--device', 'cpu']

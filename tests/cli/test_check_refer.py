@@ -4,10 +4,10 @@ import json
 import pickle
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
+from forked import fork, run_python, wait
 
 SIZES = {100: '60x40', 101: '60x40', 102: '30x50', 103: '30x50'}
 
@@ -49,16 +49,18 @@ def test_a_usable_set_is_counted_beside_the_public_numbers(check, tiny_refer):
     )
 
 
-def test_a_pipe_gets_plain_lines(tiny_refer):
-    result = subprocess.run(
-        [sys.executable, '-m', 'mmdit', 'check-data', str(tiny_refer)],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0
-    assert result.stderr == ''
-    assert '\x1b' not in result.stdout
-    table = [x for x in result.stdout.splitlines() if ' 142,210 ' in x]
+def test_a_pipe_gets_plain_lines(tiny_refer, tmp_path):
+    log, errors = tmp_path / 'log', tmp_path / 'errors'
+
+    def check():
+        with errors.open('w') as sys.stderr:
+            return run_python(['-m', 'mmdit', 'check-data', str(tiny_refer)])
+
+    assert wait(fork(check, tmp_path, log)) == 0
+    said = log.read_text()
+    assert errors.read_text() == ''
+    assert '\x1b' not in said
+    table = [x for x in said.splitlines() if ' 142,210 ' in x]
     assert len(table) == 1 and len(table[0]) <= 80
 
 

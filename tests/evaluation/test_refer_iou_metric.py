@@ -3,12 +3,13 @@ import itertools
 import json
 import os
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from forked import run_ranks
 from metric_samples import evaluate, make_sample, random_samples, row_of_pixels
 from mmengine.dataset import DefaultSampler
 
@@ -251,9 +252,9 @@ def test_another_file_type_is_rejected():
         ReferIoUMetric(out_file='rows.pkl')
 
 
-def evaluate_share(rank, world_size, folder):
+def evaluate_share(world_size, folder):
     """Evaluate this rank's share in several ways; write what came out."""
-    torch.set_num_threads(1)
+    rank = int(os.environ['RANK'])
     dist.init_process_group(
         'gloo',
         init_method=f'file://{folder}/rendezvous',
@@ -287,7 +288,11 @@ def evaluate_share(rank, world_size, folder):
 
 def test_several_processes_give_the_numbers_of_one(tmp_path):
     world_size = 3
-    mp.spawn(evaluate_share, (world_size, str(tmp_path)), world_size)
+    run_ranks(
+        partial(evaluate_share, world_size, tmp_path),
+        tmp_path,
+        [dict(RANK=str(rank)) for rank in range(world_size)],
+    )
     expected = {
         size: evaluate(random_samples(size), generalized=True)
         for size in (7, 2)

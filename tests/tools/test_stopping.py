@@ -5,7 +5,6 @@ import os
 import re
 import resource
 import signal
-import subprocess
 import sys
 import time
 from functools import partial
@@ -13,7 +12,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from forked import LIMIT, fork, free_port, run_ranks, torchrun, wait
+from forked import (
+    LIMIT,
+    fork,
+    free_port,
+    run_python,
+    run_ranks,
+    script_command,
+    torchrun,
+    wait,
+)
 from in_process import call_tool
 
 from mmdit.cli.train import main
@@ -31,7 +39,6 @@ OPTIONS = [
     'train_cfg.val_interval=100000',
 ]
 STEPS = r'Iter\(train\).*/100000\]'
-ENV = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHON': sys.executable}
 
 
 @pytest.fixture(scope='module')
@@ -53,28 +60,22 @@ def train(folder, work_dir, *options, end):
 class Run:
     """A training run in a process of its own, with its output.
 
-    With ``gpus``, a script starts them; without, it is forked.
+    With ``gpus``, in as many as a script starts.
     """
 
     def __init__(self, folder, work_dir, *options, gpus=0):
         self.work_dir = folder / work_dir
         self.log = folder / f'{work_dir}.log'
         args = ['--work-dir', work_dir, '--cfg-options', *OPTIONS, *options]
-        if not gpus:
-            main = partial(run_train, CONFIG, *args)
-            self.process = fork(main, folder, self.log)
-            return
-        with self.log.open('wb') as file:
-            self.script = subprocess.Popen(
-                ['bash', ROOT / 'tools/dist_train.sh', CONFIG, str(gpus)]
-                + args,
-                cwd=folder,
-                env=ENV | dict(PORT=free_port()['MASTER_PORT']),
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
+        main = partial(run_train, CONFIG, *args)
+        environment = {}
+        if gpus:
+            script = ROOT / 'tools/dist_train.sh'
+            main = partial(
+                run_python, script_command(script, CONFIG, gpus, *args)
             )
-        self.process = self.script.pid
+            environment = dict(PORT=free_port()['MASTER_PORT'])
+        self.process = fork(main, folder, self.log, environment)
 
     @property
     def text(self):
@@ -86,18 +87,13 @@ class Run:
         os.kill(self.process, number)
         return wait(self.process)
 
-    def ranks(self):
-        """Return the ids of all processes of this run that train."""
-        found = []
-        for path in Path('/proc').glob('[0-9]*'):
-            try:
-                line = (path / 'cmdline').read_bytes().decode()
-                here = (path / 'cwd').resolve() == self.work_dir.parent
-            except OSError:
-                continue
-            if here and 'mmdit.cli.train' in line and '--launcher' in line:
-                found.append(int(path.name))
-        return found
+    def left(self):
+        """Return the ids of all processes that are in the run's folder."""
+        return [
+            process
+            for process in Path('/proc').glob('[0-9]*/cwd')
+            if process.resolve() == self.work_dir.parent
+        ]
 
 
 def run_train(*args):
@@ -145,7 +141,7 @@ def test_ranks_agree_when_to_stop(folder):
     path = run.work_dir / f'iter_{last}.pth'
     saved = torch.load(path, weights_only=False)
     assert saved['meta']['world_size'] == 2
-    assert not run.ranks()
+    assert not run.left()
 
 
 def test_ranks_end_with_their_launcher(folder):

@@ -1,23 +1,20 @@
 """The whole way through the command line: data, training, scores, pictures."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
-from forked import run_ranks, torchrun
+from forked import fork, free_port, run_python, script_command, wait
 from in_process import call_mmdit, call_tool
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
-from mmdit.cli.test import main
 from mmdit.datasets.synthref import write_synthref
 from mmdit.evaluation import ReferIoUMetric
 from mmdit.registry import DATASETS, MODELS
@@ -184,33 +181,21 @@ def test_several_splits_are_one_table_and_files_of_their_own(folder):
         assert line.split()[-1] == str(len(rows))
 
 
-def test_two_processes_score_as_one(folder, monkeypatch):
-    # That they are started and train is seen in test_stopping.
+def test_two_processes_score_as_one(folder):
     _, alone = score(folder, 'alone.json')
     first = folder / 'first/iter_4.pth'
     given = ['--work-dir', 'scored2', '--out', 'together.json']
     given += ['--show-dir', 'pictures2', '--cfg-options', *SMALL]
-    told = subprocess.run(
-        ['bash', ROOT / 'tools/dist_test.sh', CONFIG, first, '2', *given],
-        env=dict(os.environ, PYTHON='echo'),
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    assert told[0] == str(ROOT / 'tools/test.py')
-
-    def start(_, command):
-        """Start what torchrun would."""
-        assert command[3] == '--nproc_per_node=2'
-        sys.argv = command[command.index('mmdit.cli.test') :]
-        run_ranks(main, folder, torchrun(2))
-        raise SystemExit
-
-    monkeypatch.setattr(os, 'execv', start)
-    call_tool('tools/test.py', folder, *told[1:])
+    command = script_command(
+        *(ROOT / 'tools/dist_test.sh', CONFIG, first, 2, *given)
+    )
+    log = folder / 'together.log'
+    environment = dict(PORT=free_port()['MASTER_PORT'])
+    run = partial(run_python, command)
+    assert not wait(fork(run, folder, log, environment)), log.read_text()
     assert json.loads((folder / 'together.json').read_text()) == alone
     metrics = ReferIoUMetric().compute_metrics(alone)
-    printed = (folder / 'rank0.log').read_text()
+    printed = log.read_text()
     assert f'mIoU: {metrics["mIoU"]:.4f}' in printed
     # Every process draws its own share.
     assert len(list((folder / 'pictures2').iterdir())) == len(alone)

@@ -1,0 +1,4 @@
+#!/bin/sh
+# In place of Python: say the process and the arguments, one a line.
+echo $$
+printf '%s\n' "$@"
