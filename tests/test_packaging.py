@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 from small_released import save_released
+
+from mmdit import quiet
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +98,9 @@ from mmengine.registry import MODELS, DefaultScope
 cfg = Config.fromfile('section.py')
 with DefaultScope.overwrite_default_scope(cfg.default_scope):
     assert type(MODELS.build(cfg.model)).__name__ == 'ReferringSegmentor'
+MODELS.build(dict(type='mmseg.CrossEntropyLoss', use_sigmoid=True))
+import warnings
+warnings.warn('of the user')
 """.replace('CONFIG', CONFIG)
 SHIPPED = ('configs', 'demo', 'tools', 'model-index.yml')
 
@@ -122,6 +128,11 @@ def run(command, cwd, stdin=None, **env):
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+    # Other warnings are shown, but those of no use. Here, because pytest has
+    # filters of its own, and mmcv warns once, when it is first imported.
+    assert ('of the user' in result.stderr) == (RUN in command)
+    for start in quiet.WARNINGS:
+        assert not re.search(start, result.stderr), result.stderr
     return result.stdout
 
 
