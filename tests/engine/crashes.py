@@ -278,7 +278,11 @@ def main():
     vocab = folder / 'vocab.txt'
     vocab.write_text('[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\nbox\nleft\n')
     segmentor = made['make_tiny_segmentor'](str(vocab))
-    segmentor['text_encoder']['config']['hidden_dropout_prob'] = 0.1
+    segmentor['text_encoder']['config'].update(
+        hidden_dropout_prob=0.1, num_hidden_layers=1
+    )
+    segmentor['backbone']['arch']['depth'] = 1
+    segmentor['decode_head']['num_layers'] = 1
     # What a run imports late.
     for name in ('torch._dynamo', 'matplotlib.pyplot'):
         importlib.import_module(name)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from web_visitor import Visitor
 
-VISITORS = 50
+VISITORS = 12
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +20,7 @@ def wait_until(is_true, seconds=60):
         time.sleep(0.01)
 
 
-def test_fifty_queries_run_in_order(
+def test_queries_of_many_run_in_order(
     address, model, store, picture, monkeypatch
 ):
     visitors = [Visitor(address, timeout=120) for _ in range(VISITORS)]

@@ -72,15 +72,16 @@ def test_every_variant_is_one_graph(injector, attention):
     assert len(graphs) == 1
 
 
-@pytest.mark.parametrize(('attention', 'most'), [('all', 1), ('windowed', 2)])
-def test_few_graphs_serve_all_sizes(attention, most):
-    # Symbolic sizes take seconds for each block.
+@pytest.mark.parametrize('attention', ['all', 'windowed'])
+def test_one_graph_serves_all_sizes(attention):
+    # Symbolic sizes take seconds for each block, and for each graph: there is
+    # another one where windows need no padding.
     model = build('EndToEndProjection', attention, depth=1)
     compiled, graphs = compile_and_count(model, dynamic=True)
-    for size in [(24, 40), (48, 28), (16, 24)]:
+    for size in [(40, 28), (16, 20)]:
         given = inputs(model, size)
         torch.testing.assert_close(compiled(*given), model(*given))
-    assert len(graphs) <= most
+    assert len(graphs) == 1
 
 
 def test_with_checkpointing_it_is_one_graph_in_training():
