@@ -19,8 +19,6 @@ from web_visitor import Visitor
 
 from mmdit.runtime.wording import Wording
 
-pytest.importorskip('gradio', reason='gradio is absent')
-
 NOTHING = 'No file arrived: drop it again.'
 
 
@@ -62,6 +60,8 @@ def served(tmp_path_factory):
     root = tmp_path_factory.mktemp('run')
     patch = pytest.MonkeyPatch()
     patch.setenv('GRADIO_ANALYTICS_ENABLED', 'False')
+    # Not before: other processes than this have no use for it.
+    pytest.importorskip('gradio', reason='gradio is absent')
     patch.setenv('GRADIO_TEMP_DIR', str(root))
     from mmdit.web.folder import RunFolder
     from mmdit.web.page import build_page

@@ -4,10 +4,9 @@ import pytest
 
 from mmdit.web.session import query
 
-gradio = pytest.importorskip('gradio')
-
 
 def test_the_legend_says_what_was_not_read_as_meant(opened, model, store):
+    pytest.importorskip('gradio')
     from mmdit.web.handlers import Handlers
 
     lines = ['the red circle', 'a circle. a square.', 'a red elephant']
