@@ -28,7 +28,12 @@ RUNS = dict(
 )
 MORE = """
 default_hooks = dict(checkpoint=dict(interval=1))
-model = dict(backbone=dict(arch=dict(depth=2), with_cp=True))
+model = dict(
+    # Each parameter is gathered again and again.
+    text_encoder=dict(config=dict(num_hidden_layers=1)),
+    backbone=dict(arch=dict(depth=2), with_cp=True),
+    decode_head=dict(num_layers=1),
+)
 val_dataloader = dict(
     num_workers=0, sampler=dict(type='DefaultSampler', round_up=True)
 )

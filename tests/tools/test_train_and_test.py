@@ -292,6 +292,7 @@ def test_a_small_ldit_overfits_real_items(mini, real_vocab, monkeypatch):
     cfg = Config.fromfile(Path(__file__).with_name('overfit_config.py'))
     cfg.model.data_preprocessor.size = (64, 64)
     cfg.model.backbone.img_size = 64
+    cfg.model.backbone.arch.depth = 2
     batches = []
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         for step in loader.dataset.pipeline:
