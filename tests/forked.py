@@ -115,15 +115,22 @@ def run_python(args):
 
 
 class ForkedPython:
-    """What torchrun starts, in its own session, and waits for."""
+    """What torchrun or another starts, in its own session, and waits for."""
 
-    def __init__(self, args, env, **_):
+    def __init__(self, args, env, stderr=None, **_):
         def run():
             os.setsid()
             run_python(args[1:])
 
-        self.pid = fork(run, os.getcwd(), '/dev/fd/1', env)
+        log = stderr.name if stderr else '/dev/fd/1'
+        self.pid = fork(run, os.getcwd(), log, env)
         self.status = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.wait()
 
     def poll(self):
         if self.status is None:
@@ -132,13 +139,20 @@ class ForkedPython:
                 self.status = os.waitstatus_to_exitcode(status)
         return self.status
 
-    def wait(self, timeout):
+    def wait(self, timeout=LIMIT):
         end = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > end:
-                raise subprocess.TimeoutExpired('rank', timeout)
+                raise subprocess.TimeoutExpired('python', timeout)
             time.sleep(0.05)
         return self.status
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
 
 
 def free_port():

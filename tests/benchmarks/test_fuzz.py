@@ -1,10 +1,14 @@
 """The short form of fuzzing, and every input that once was a finding."""
 
 import json
+import subprocess
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
+from forked import ForkedPython
+from fuzz import supervisor
 from fuzz.judging import judge
 from fuzz.supervisor import fuzz
 from fuzz.targets import MAKERS
@@ -22,7 +26,11 @@ def short_run(fill_once):
     options = dict(seed=1, engine='random', cases=CASES)
 
     def run(out):
-        fuzz(list(MAKERS), out, executions=EXECUTIONS, **options)
+        with pytest.MonkeyPatch.context() as patch:
+            # Of the supervisor alone: readers may start what they like.
+            forking = vars(subprocess) | dict(Popen=ForkedPython)
+            patch.setattr(supervisor, 'subprocess', SimpleNamespace(**forking))
+            fuzz(list(MAKERS), out, executions=EXECUTIONS, **options)
 
     return fill_once('fuzz', run)
 
