@@ -4,7 +4,8 @@
 several blocks on (``first_block``) and several seeds, scores each run on two
 levels of SynthRef, times queries, and writes tables and a plot. What has its
 ``result.json`` is not repeated, and a run that was interrupted goes on from
-its last checkpoint. Seed 0 of all comes first.
+its last checkpoint. Seed 0 of all comes first. ``--report`` writes what there
+is.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from mmdit.registry import MODELS
 LEVELS = ('easy', 'crowded')
 KINDS = ('looks', 'place', 'relation')
 CRUMB = 500  # steps between checkpoints
+LARGE_DEPTH = 12  # blocks of ViT-B
 EXPRESSIONS = ['thing' + ' red' * n for n in range(8)]
 #: Bytes that hold what is kept of one image.
 ENOUGH = 1 << 30
@@ -53,6 +55,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     parser.add_argument(
         '--max-iters', type=int, help="steps, by default the config's"
+    )
+    parser.add_argument(
+        '--report',
+        action='store_true',
+        help='write what there is',
     )
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument(
@@ -145,11 +152,13 @@ def list_runs(args: argparse.Namespace) -> list[tuple[int, int, Path]]:
 
 
 def run_all(args: argparse.Namespace, console: Console) -> list[dict]:
-    """Run what has no result yet, and return all results."""
+    """Run what has no result yet, unless told not to; return all results."""
     results = []
     for k, seed, folder in list_runs(args):
         path = folder / 'result.json'
         if not path.exists():
+            if args.report:
+                continue
             options = dict(
                 first_block=k, root=args.work_dir, max_iters=args.max_iters
             )
@@ -220,7 +229,7 @@ def time_all(args: argparse.Namespace) -> dict[str, dict]:
         cfg.backbone.text_injector.first_block = k
         small[k] = MODELS.build(cfg)
         large[k] = build_segmentor(
-            'base', args.time_size, first_block=12 * k // depth
+            'base', args.time_size, first_block=LARGE_DEPTH * k // depth
         )
     size, rounds = cfg.data_preprocessor.size[0], args.rounds
     return dict(
@@ -355,11 +364,13 @@ def main() -> None:
         times_file.write_text(json.dumps(time_all(args), indent=1) + '\n')
     times = json.loads(times_file.read_text())
     results = run_all(args, console)
-    depths = dict(small=results[0]['depth'], large=12)
-    tables = [format_scores(results), format_times(times, depths)]
+    depth = Config.fromfile(args.config).model.backbone.arch.depth
+    tables = [format_times(times, dict(small=depth, large=LARGE_DEPTH))]
+    if results:
+        tables.insert(0, format_scores(results))
+        plot(results, times, args.plot)
     insert_table(args.out, '\n\n'.join(tables))
-    plot(results, times, args.plot)
-    console.print(f'wrote {args.out} and {args.plot}')
+    console.print(f'wrote {args.out}, {len(results)} runs')
 
 
 if __name__ == '__main__':

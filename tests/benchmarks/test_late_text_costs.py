@@ -62,13 +62,15 @@ def test_seed_0_comes_first_and_no_run_is_repeated(
     args = SimpleNamespace(
         config='x', work_dir=tmp_path, seeds=[0], first_blocks=[0, 3]
     )
-    args.threads, args.max_iters = 1, None
+    args.threads, args.max_iters, args.report = 1, None, False
     quiet = Console(quiet=True)
     tool.run_all(args, quiet)
     args.seeds = [0, 1]
     results = tool.run_all(args, quiet)
     assert begun == [(0, 0), (3, 0), (0, 1), (3, 1)]
     assert [(r['first_block'], r['seed']) for r in results] == begun
+    args.seeds, args.report = [0, 1, 2], True
+    assert tool.run_all(args, quiet) == results
 
 
 def test_a_second_query_finds_what_the_first_kept(tool):
