@@ -1,5 +1,6 @@
 import base64
 import io
+import tarfile
 
 import numpy as np
 import pytest
@@ -105,6 +106,14 @@ def test_images_alone(results, tmp_path):
         Image.new('RGB', (1000, 500), 'teal').save(tmp_path / path)
     uris = embed_images(results, [2], tmp_path)
     assert decode(uris[2]).size == (450, 225)
+
+
+def test_an_image_may_lie_in_a_tar_shard(results, tmp_path):
+    results.img_paths[2] = '0.tar/2.png'
+    Image.new('RGB', (900, 450), 'teal').save(tmp_path / '2.png')
+    with tarfile.open(tmp_path / '0.tar', 'w') as tar:
+        tar.add(tmp_path / '2.png', '2.png')
+    assert decode(embed_images(results, [2], tmp_path)[2]).size == (450, 225)
 
 
 def test_a_missing_picture_is_named(results, tmp_path):
