@@ -9,8 +9,8 @@ Nothing is ever unpacked: no name in a shard becomes that of a file.
 import hashlib
 import os
 import stat
+import tarfile
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import lru_cache, partial
 from typing import BinaryIO
 
@@ -20,10 +20,9 @@ from .indexing import Index, Stamp, Write, open_index, read_at, stamp_of
 
 _KIND = b'tar   01'
 _SUFFIX = '.tar'
-_BLOCK = 512
-# Of a name; and of what may be read at once.
-_MAX_NAME = 1 << 16
+# Of what may be read at once.
 _MAX_BYTES = 1 << 30
+_PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _CURE = 'write it anew, with plain files: tar cf SHARD.tar FILES'
 
 
@@ -122,79 +121,47 @@ def _make(shard: str, write: Write) -> bytes:
 
 def _find_members(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """Yield name, beginning and size of each file in a plain tar."""
-    end = file.seek(0, os.SEEK_END)
-    position, long_name = 0, b''
-    while position < end:
-        file.seek(position)
-        header = file.read(_BLOCK)
-        if not header.strip(b'\0'):
-            return
-        size, kind = _read_size(header), header[156:157]
-        start = position + _BLOCK
-        position = start + -(-size // _BLOCK) * _BLOCK
-        name = long_name or _read_name(header)
-        if start + size > end:
-            raise ValueError(f'it breaks off in {_show(name)}')
-        if kind in (b'x', b'L'):
-            if size > _MAX_NAME:
-                raise ValueError(f'a name of {size:,} bytes')
-            content = file.read(size)
-            long_name = (
-                content.rstrip(b'\0')
-                if kind == b'L'
-                else _read_pax(content) or long_name
-            )
-            continue
-        long_name = b''
-        is_folder = kind == b'5' or name.endswith(b'/')
-        if kind in (b'0', b'\0') and not is_folder:
-            yield _check_name(name), start, size
-        # What holds for all members has none of its own.
-        elif not is_folder and kind != b'g':
-            raise ValueError(
-                f'{_show(name)} in it is a link, a device or the like (type '
-                f'{_show(kind)})'
-            )
+    size, last = file.seek(0, os.SEEK_END), -1
+    file.seek(0)
+    try:
+        with tarfile.open(
+            fileobj=file, mode='r:', errors='surrogateescape'
+        ) as tar:
+            while (member := tar.next()) is not None:
+                # Or they would all stay in memory.
+                tar.members.clear()  # type: ignore[attr-defined]
+                start, stop = member.offset_data, _check_member(member)
+                # A forged size could lead back to where it was before.
+                if not last < start <= stop <= size:
+                    name = os.fsencode(member.name)
+                    raise ValueError(f'it breaks off in {_show(name)}')
+                last = start
+                if not member.isdir():
+                    yield (
+                        _check_name(os.fsencode(member.name)),
+                        start,
+                        member.size,
+                    )
+            # The end is a block of zeros; tarfile also stops at damage.
+            file.seek(tar.offset)
+            is_end = not file.read(tarfile.BLOCKSIZE).strip(b'\0')
+    except (tarfile.TarError, RecursionError, OSError):
+        is_end = False
+    if not is_end:
+        raise ValueError('it is no plain tar; is it compressed, or cut?')
 
 
-def _read_size(header: bytes) -> int:
-    """Return the size that a header gives, once the header is sound."""
-    fields = header[148:156].strip(b' \0'), header[124:136].strip(b' \0')
-    actual = sum(header[:148]) + sum(header[156:]) + 8 * ord(' ')
-    # int() alone would take signs and underscores.
-    if len(header) == _BLOCK and all(map(bytes.isdigit, fields)):
-        with suppress(ValueError):
-            expected, size = (int(field, 8) for field in fields)
-            if expected == actual:
-                return size
-    raise ValueError('it is no plain tar; is it compressed, or cut?')
-
-
-def _read_name(header: bytes) -> bytes:
-    name, prefix = (
-        part.split(b'\0')[0] for part in (header[:100], header[345:500])
-    )
-    is_posix = header[257:263] == b'ustar\0'
-    return b'/'.join((prefix, name)) if prefix and is_posix else name
-
-
-def _read_pax(content: bytes) -> bytes:
-    """Return the name that records of POSIX's extended header give, if any."""
-    name = b''
-    while content:
-        length = content.split(b' ')[0]
-        # What follows the number of its bytes: "27 path=images/0042.jpg".
-        is_number = length.isdigit() and len(length) < 7
-        if not is_number or not 0 < int(length) <= len(content):
-            raise ValueError('a damaged header')
-        record = content[len(length) + 1 : int(length)].rstrip(b'\n')
-        content = content[int(length) :]
-        key, _, value = record.partition(b'=')
-        if key == b'path':
-            name = value
-        elif key == b'size' or key.startswith(b'GNU.sparse'):
-            raise ValueError('it holds a sparse file, or one of over 8 GB')
-    return name
+def _check_member(member: tarfile.TarInfo) -> int:
+    """Return where a plain file or a folder ends; reject all else."""
+    name = _show(os.fsencode(member.name))
+    if member.sparse is not None:
+        raise ValueError(f'{name} in it is sparse')
+    if not member.isdir() and member.type not in _PLAIN:
+        raise ValueError(
+            f'{name} in it is a link, a device or the like (type '
+            f'{_show(member.type)})'
+        )
+    return member.offset_data + member.size
 
 
 def _check_name(name: bytes) -> bytes:
