@@ -150,6 +150,8 @@ def shrink(cfg, data_root):
     injector = model.backbone.get('text_injector')
     if injector is not None and 'Cross' in injector.type:
         injector.update(inner_dims=8, num_heads=2)
+    if injector is not None and 'first_block' in injector:
+        injector.first_block = 2
     model.decode_head.update(embed_dims=32, num_heads=2, mlp_dims=32)
     for loader in ('train', 'val', 'test'):
         dataset = cfg[f'{loader}_dataloader'].dataset
