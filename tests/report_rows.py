@@ -16,12 +16,12 @@ def make_rows(number=40, per_image=2, seed=0, generalized=False):
     words = ('red dog on the left', 'man', 'the cup next to the <b>plate</b>')
     rows = []
     for idx in range(number):
-        truth = int(rng.integers(1, 400))
-        both = int(rng.integers(0, truth + 1))
+        ground_truth = int(rng.integers(1, 400))
+        both = int(rng.integers(0, ground_truth + 1))
         predicted = both + int(rng.integers(0, 200))
         nothing = generalized and idx % 5 == 0
         if nothing:
-            truth = both = 0
+            ground_truth = both = 0
             predicted *= idx % 2
         row = dict(
             sample_idx=idx,
@@ -33,10 +33,10 @@ def make_rows(number=40, per_image=2, seed=0, generalized=False):
             img_path=f'images/{idx // per_image}.jpg',
             height=20,
             width=100,
-            truth=truth,
+            ground_truth=ground_truth,
             predicted=predicted,
             intersection=both,
-            union=truth + predicted - both,
+            union=ground_truth + predicted - both,
         )
         row['iou'] = both / row['union'] if row['union'] else 1.0
         if generalized:

@@ -163,7 +163,7 @@ def shrink(cfg, data_root):
             if transform.type == 'RandomChoiceResize':
                 transform.scales, resized = [SIZE, (24, 24)], True
         if not resized:
-            # The truth is resized with the image in training only.
+            # The ground truth is resized with the image in training only.
             resize = dict(type='Resize', scale=SIZE, keep_ratio=True)
             dataset.pipeline.insert(2 if loader == 'train' else 1, resize)
     return cfg

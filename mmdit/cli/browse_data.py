@@ -73,7 +73,7 @@ def draw_item(item: dict) -> np.ndarray:
     image = item['inputs'].numpy()[::-1].transpose(1, 2, 0).copy()
     height, width = image.shape[:2]
     # Where ground truth is kept at its original size, it is resized.
-    truth = cv2.resize(
+    gt = cv2.resize(
         sample.gt_sem_seg.data[0].numpy(),
         (width, height),
         interpolation=cv2.INTER_NEAREST,
@@ -82,7 +82,7 @@ def draw_item(item: dict) -> np.ndarray:
         draw_prompts(image, sample.prompts)
     # Some items have points alone.
     words = sample.expression or '(no expression)'
-    return draw_comparison(image, words, truth.astype(bool))
+    return draw_comparison(image, words, gt.astype(bool))
 
 
 def draw_prompts(image: np.ndarray, prompts: InstanceData) -> None:

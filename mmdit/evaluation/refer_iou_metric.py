@@ -80,7 +80,7 @@ class ReferIoUMetric(BaseMetric):
         out_file: Where to write one row per expression, ``.json`` or
             ``.csv``: what identifies the item, with ``dataset`` and ``split``
             where items have them, ``height`` and ``width`` of its image, the
-            pixels of ``truth``, ``predicted``, ``intersection`` and
+            pixels of ``ground_truth``, ``predicted``, ``intersection`` and
             ``union``, and ``iou``.
         thresholds: The X of P@X.
         generalized: Add gIoU, cIoU, N-acc and T-acc, and ``no_target`` to the
@@ -154,7 +154,7 @@ class ReferIoUMetric(BaseMetric):
                 both = predicted = 0
             union = predicted + true - both
             row.update(
-                truth=true,
+                ground_truth=true,
                 predicted=predicted,
                 intersection=both,
                 union=union,
@@ -266,10 +266,10 @@ def _count_pixels(sample: dict) -> Tensor:
         that are not 0 or 1, and probabilities that are not numbers.
     """
     prediction = sample['pred_sem_seg']['data']
-    truth = sample['gt_sem_seg']['data'].to(prediction.device)
+    gt = sample['gt_sem_seg']['data'].to(prediction.device)
     shapes = {
         'pred_sem_seg': tuple(prediction.shape[-2:]),
-        'gt_sem_seg': tuple(truth.shape[-2:]),
+        'gt_sem_seg': tuple(gt.shape[-2:]),
         'ori_shape': tuple(sample['ori_shape'][:2]),
     }
     if len(set(shapes.values())) > 1:
@@ -278,8 +278,8 @@ def _count_pixels(sample: dict) -> Tensor:
             f'{shapes}; masks are scored at the size of the original image: '
             'LoadReferMask must come after Resize in the test pipeline'
         )
-    marked, wanted = prediction != 0, truth != 0
-    other = (marked & (prediction != 1)).sum() + (wanted & (truth != 1)).sum()
+    marked, wanted = prediction != 0, gt != 0
+    other = (marked & (prediction != 1)).sum() + (wanted & (gt != 1)).sum()
     undefined = torch.zeros_like(other)
     if 'seg_logits' in sample:
         undefined = (~sample['seg_logits']['data'].isfinite()).sum()

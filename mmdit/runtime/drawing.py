@@ -19,7 +19,7 @@ GAP = 8
 def draw_comparison(
     image: np.ndarray,
     expression: str,
-    truth: np.ndarray | None = None,
+    ground_truth: np.ndarray | None = None,
     prediction: np.ndarray | None = None,
     alpha: float = 0.5,
 ) -> np.ndarray:
@@ -28,7 +28,7 @@ def draw_comparison(
     Args:
         image: (H, W, 3) uint8, RGB.
         expression: Written above the panels.
-        truth: (H, W) bool, or None to leave its panel out.
+        ground_truth: (H, W) bool, or None to leave its panel out.
         prediction: (H, W) bool, or None to leave its panel out.
         alpha: Opacity of the prediction's color; ground truth is an outline.
 
@@ -37,17 +37,19 @@ def draw_comparison(
     """
     scale = max(1.0, MIN_SIDE / max(image.shape[:2]))
     panels, captions = [_enlarge(image, scale)], ['image']
-    if truth is not None:
-        panels.append(_paint(image, truth, TRUTH_COLOR, 0, scale, CASING))
+    if ground_truth is not None:
+        panels.append(
+            _paint(image, ground_truth, TRUTH_COLOR, 0, scale, CASING)
+        )
         captions.append('ground truth')
     if prediction is not None:
         panels.append(
             _paint(image, prediction, PREDICTION_COLOR, alpha, scale)
         )
         caption = 'prediction'
-        if truth is not None:
-            union = np.logical_or(truth, prediction).sum()
-            both = np.logical_and(truth, prediction).sum()
+        if ground_truth is not None:
+            union = np.logical_or(ground_truth, prediction).sum()
+            both = np.logical_and(ground_truth, prediction).sum()
             caption += f'   IoU {both / union if union else 1.0:.2f}'
         captions.append(caption)
     return _arrange(panels, captions, expression)

@@ -55,7 +55,7 @@ class ReferVisualizer(SegLocalVisualizer):
         return draw_comparison(
             image,
             data_sample.expression,
-            truth=mask(draw_gt, 'gt_sem_seg'),
+            ground_truth=mask(draw_gt, 'gt_sem_seg'),
             prediction=mask(draw_pred, 'pred_sem_seg'),
             alpha=self.alpha,
         )

@@ -138,7 +138,7 @@ def test_the_command_scores_views(cfg, tmp_path):
     pixels = [int(sample.pred_sem_seg.data.sum()) for sample in merged]
     assert [row['predicted'] for row in flipped] == pixels
     assert [row['predicted'] for row in plain] != pixels
-    for key in ('expression', 'truth', 'sent_id'):
+    for key in ('expression', 'ground_truth', 'sent_id'):
         assert [r[key] for r in plain] == [r[key] for r in flipped]
     assert json.loads((tmp_path / 'flipped_refcoco_val.json').read_text())
 

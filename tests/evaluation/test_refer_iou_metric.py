@@ -222,7 +222,7 @@ def test_one_row_per_expression_is_written(tmp_path, suffix):
         img_path='1.jpg',
         height=1,
         width=20,
-        truth=3,
+        ground_truth=3,
         predicted=4,
         intersection=3,
         union=4,

@@ -14,11 +14,11 @@ from mmdit.runtime.drawing import (
 def scene():
     """A gray image with half of it true and a quarter predicted."""
     image = np.full((300, 400, 3), 128, np.uint8)
-    truth = np.zeros((300, 400), bool)
-    truth[:, :200] = True
-    prediction = truth.copy()
+    ground_truth = np.zeros((300, 400), bool)
+    ground_truth[:, :200] = True
+    prediction = ground_truth.copy()
     prediction[150:] = False
-    return image, truth, prediction
+    return image, ground_truth, prediction
 
 
 def panel_of(picture, number, width=400, height=300):
@@ -33,13 +33,13 @@ def tinted(color):
 
 
 def test_three_panels_show_image_truth_and_prediction(scene):
-    image, truth, prediction = scene
-    picture = draw_comparison(image, 'the left half', truth, prediction)
+    image, ground_truth, prediction = scene
+    picture = draw_comparison(image, 'the left half', ground_truth, prediction)
     assert picture.shape[1] == 3 * 400 + 4 * GAP
     plain = panel_of(picture, 0)
     assert (plain == 128).all()
     true, predicted = panel_of(picture, 1), panel_of(picture, 2)
-    # The truth is an outline, which hides nothing of what it surrounds.
+    # Ground truth is an outline, which hides nothing of what it surrounds.
     assert (true[40:110, 40:160] == 128).all()
     assert (true == TRUTH_COLOR).all(axis=2).sum() > 300
     inside = predicted[40:110, 40:160]
@@ -49,9 +49,11 @@ def test_three_panels_show_image_truth_and_prediction(scene):
 
 
 def test_panels_without_a_mask_are_left_out(scene):
-    image, truth, _ = scene
+    image, ground_truth, _ = scene
     assert draw_comparison(image, 'x').shape[1] == 400 + 2 * GAP
-    assert draw_comparison(image, 'x', truth).shape[1] == 2 * 400 + 3 * GAP
+    assert (
+        draw_comparison(image, 'x', ground_truth).shape[1] == 2 * 400 + 3 * GAP
+    )
 
 
 def test_small_images_are_enlarged_and_long_text_wraps():

@@ -104,7 +104,7 @@ def _rows(generalized: bool) -> list[dict]:
             union=20,
             height=40,
             width=60,
-            truth=0 if generalized else 15,
+            ground_truth=0 if generalized else 15,
             predicted=15,
             **no_target,
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 from mmdit.datasets.transforms.sample_prompts import PADDING
 
 
-def simulate_click(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def simulate_click(predicted: Tensor, gt: Tensor) -> tuple[Tensor, Tensor]:
     """Sample one pixel of each image uniformly from the error region.
 
     SAM's training does so (Kirillov et al., Segment Anything, 2023, App. A).
@@ -18,17 +18,17 @@ def simulate_click(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         predicted: (B, h, w) bool.
-        truth: (B, h, w) bool.
+        gt: (B, h, w) bool.
 
     Returns:
         Points (B, 1, 2), x and y from 0 to 1, and SAM's labels (B, 1).
     """
-    height, width = truth.shape[-2:]
-    wrong, truth = (predicted != truth).flatten(1), truth.flatten(1)
-    pool = torch.where(wrong.any(1, keepdim=True), wrong, truth)
+    height, width = gt.shape[-2:]
+    wrong, gt = (predicted != gt).flatten(1), gt.flatten(1)
+    pool = torch.where(wrong.any(1, keepdim=True), wrong, gt)
     empty = ~pool.any(1, keepdim=True)
     index = torch.multinomial((pool | empty).float(), 1)
-    labels = truth.gather(1, index).long().masked_fill(empty, PADDING)
+    labels = gt.gather(1, index).long().masked_fill(empty, PADDING)
     # The middle of the pixel.
     x = (index % width + 0.5) / width
     y = (index // width + 0.5) / height

@@ -179,21 +179,19 @@ class ReferringSegmentor(BaseSegmentor):
 
         Those of the mask after the n-th click are called ``click<n>.*``.
         """
-        truth = torch.cat([s.gt_sem_seg.data for s in data_samples]).long()
+        gt = torch.cat([s.gt_sem_seg.data for s in data_samples]).long()
         encoded = self._encode(inputs, data_samples)
         points, labels, masks = self._prompts(inputs, data_samples)
         logits = self.decode_head(*encoded, points, labels, masks)
-        losses = self.decode_head.loss(logits, truth)
+        losses = self.decode_head.loss(logits, gt)
         for n in range(1, self.refinement_clicks + 1):
             assert points is not None and labels is not None
-            point, label = simulate_click(
-                self._binary(inputs, logits), truth > 0
-            )
+            point, label = simulate_click(self._binary(inputs, logits), gt > 0)
             points = torch.cat([points, point], dim=1)
             labels = torch.cat([labels, label], dim=1)
             masks = list(logits.detach())
             logits = self.decode_head(*encoded, points, labels, masks)
-            for name, value in self.decode_head.loss(logits, truth).items():
+            for name, value in self.decode_head.loss(logits, gt).items():
                 losses[f'click{n}.{name}'] = value
         return losses
 

@@ -76,8 +76,8 @@ def group_rows(results: Results) -> list[Grouping]:
         group_by_length(results.expressions),
         group_by_words(results.expressions),
     ]
-    if results.truth is not None and results.area is not None:
-        groupings.append(group_by_size(results.truth, results.area))
+    if results.ground_truth is not None and results.area is not None:
+        groupings.append(group_by_size(results.ground_truth, results.area))
     return groupings
 
 
@@ -118,18 +118,20 @@ def group_by_words(expressions: Sequence[str]) -> Grouping:
     return _keep_filled('words of the expression', note, groups)
 
 
-def group_by_size(truth: np.ndarray, area: np.ndarray) -> Grouping:
+def group_by_size(ground_truth: np.ndarray, area: np.ndarray) -> Grouping:
     """Group by the share of the image that the true mask covers.
 
     Args:
-        truth: (N,) true pixels.
+        ground_truth: (N,) true pixels.
         area: (N,) pixels of the image.
     """
-    groups = [Group('no target', truth == 0)]
+    groups = [Group('no target', ground_truth == 0)]
     above = 0
     for size in SIZES:
         # In integers: a share of exactly 5 % belongs below.
-        rows = (100 * truth > above * area) & (100 * truth <= size * area)
+        rows = (100 * ground_truth > above * area) & (
+            100 * ground_truth <= size * area
+        )
         label = f'{above}–{size} %' if above else f'up to {size} %'
         groups.append(Group(f'over {above} %' if size == 100 else label, rows))
         above = size

@@ -74,7 +74,7 @@ def make_page(
         bins=bins,
         tallest=tallest,
         groupings=sections,
-        has_sizes=results.truth is not None,
+        has_sizes=results.ground_truth is not None,
         few_images=FEW_IMAGES,
         level=round(100 * bootstrap.level),
         draws=draws,

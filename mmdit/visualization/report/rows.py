@@ -14,7 +14,7 @@ import numpy as np
 
 _ITEM_KEYS = ('image_id', 'ref_id', 'ann_id', 'sent_id', 'expression')
 _NEEDED = (*_ITEM_KEYS, 'img_path', 'intersection', 'union')
-_AREAS = ('height', 'width', 'truth', 'predicted')
+_AREAS = ('height', 'width', 'ground_truth', 'predicted')
 _DIGITS = re.compile('[0-9]{1,18}')
 _SURROGATE = re.compile('[\ud800-\udfff]')
 _MAX_SIDE = 2**20
@@ -32,7 +32,7 @@ class Results:
         img_paths: Image of each row.
         intersection: (N,) int64, pixels.
         union: (N,) int64, pixels.
-        truth: (N,) int64, true pixels; None where the rows are older than
+        ground_truth: (N,) int64, pixels; None where the rows are older than
             this column, like the two that follow.
         predicted: (N,) int64, predicted pixels.
         area: (N,) int64, pixels of the image.
@@ -45,7 +45,7 @@ class Results:
     img_paths: list[str]
     intersection: np.ndarray
     union: np.ndarray
-    truth: np.ndarray | None = None
+    ground_truth: np.ndarray | None = None
     predicted: np.ndarray | None = None
     area: np.ndarray | None = None
     generalized: bool = False
@@ -69,8 +69,8 @@ class Results:
         """(N,) bool, whether an expression has no target in its image."""
         if not self.generalized:
             return np.zeros(len(self), bool)
-        assert self.truth is not None
-        return self.truth == 0
+        assert self.ground_truth is not None
+        return self.ground_truth == 0
 
 
 def read_results(path: str | Path, name: str | None = None) -> Results:
@@ -99,14 +99,14 @@ def read_results(path: str | Path, name: str | None = None) -> Results:
     has_areas = all(key in row for row in rows for key in _AREAS)
     generalized = 'no_target' in rows[0]
     if generalized and not has_areas:
-        raise _lacking(path, 1, 'truth')
+        raise _lacking(path, 1, 'ground_truth')
     return Results(
         name=str(path.with_suffix('')) if name is None else name,
         items=[{key: _text(row[key]) for key in _ITEM_KEYS} for row in rows],
         img_paths=[row['img_path'] for row in rows],
         intersection=column('intersection'),
         union=column('union'),
-        truth=column('truth') if has_areas else None,
+        ground_truth=column('ground_truth') if has_areas else None,
         predicted=column('predicted') if has_areas else None,
         area=column('height') * column('width') if has_areas else None,
         generalized=generalized,
@@ -129,7 +129,7 @@ def check_same_items(one: Results, other: Results) -> None:
                     f'{a[key]!r} and {b[key]!r}; score both models on the '
                     'same split, in the order of the data set'
                 )
-    for what in ('truth', 'area'):
+    for what in ('ground_truth', 'area'):
         a_pixels, b_pixels = getattr(one, what), getattr(other, what)
         if a_pixels is None or b_pixels is None:
             continue

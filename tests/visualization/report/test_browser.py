@@ -31,7 +31,9 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp('pages')
     rows = make_rows(400)
     for row in rows[:7]:
-        row.update(intersection=0, union=row['truth'] + row['predicted'])
+        row.update(
+            intersection=0, union=row['ground_truth'] + row['predicted']
+        )
     rows[3]['expression'] = 'zebra <b>'
     one = read_results(write_json(folder / 'one.json', rows), 'one')
     others = make_rows(400)
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
     other = read_results(write_json(folder / 'other.json', others), 'other')
     thumbnails = {5: PIXEL, 390: PIXEL}
     page = make_page(
-        one, thumbnails=thumbnails, panels=['image', 'truth', 'a']
+        one, thumbnails=thumbnails, panels=['image', 'ground_truth', 'a']
     )
     (folder / 'one.html').write_text(page)
     (folder / 'two.html').write_text(make_page(other, one))
@@ -88,7 +90,9 @@ def test_the_worst_cases_come_first_and_images_before_others(open_page):
     assert scores[:7] == ['IoU 0.00'] * 7 and scores == sorted(scores)
     first = page.locator('.case').first
     image = first.locator('img')
-    assert image.get_attribute('alt').startswith('image, truth, a for “')
+    assert image.get_attribute('alt').startswith(
+        'image, ground_truth, a for “'
+    )
     assert image.get_attribute('loading') is None
 
 

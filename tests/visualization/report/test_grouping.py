@@ -50,8 +50,8 @@ def test_lengths():
 
 
 def test_sizes_hold_their_upper_end():
-    truth = np.array([0, 10, 11, 50, 51, 100, 250, 251, 1000])
-    grouping = group_by_size(truth, np.full(9, 1000))
+    ground_truth = np.array([0, 10, 11, 50, 51, 100, 250, 251, 1000])
+    grouping = group_by_size(ground_truth, np.full(9, 1000))
     assert [labels_of(grouping, row) for row in range(9)] == [
         *[['no target'], ['up to 1 %'], ['1–5 %'], ['1–5 %']],
         *[['5–10 %'], ['5–10 %'], ['10–25 %'], ['over 25 %'], ['over 25 %']],

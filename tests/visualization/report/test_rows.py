@@ -12,7 +12,14 @@ def test_both_formats_hold_the_same(tmp_path, generalized):
     other = read_results(write_csv(tmp_path / 'a.csv', rows))
     check_same_items(one, other)
     assert one.items == other.items and one.img_paths == other.img_paths
-    for key in ('intersection', 'union', 'truth', 'predicted', 'area', 'iou'):
+    for key in (
+        'intersection',
+        'union',
+        'ground_truth',
+        'predicted',
+        'area',
+        'iou',
+    ):
         assert (getattr(one, key) == getattr(other, key)).all()
     assert one.iou.tolist() == [row['iou'] for row in rows]
     assert one.area.tolist() == [2000] * len(rows)
@@ -30,9 +37,9 @@ def test_the_name_is_the_path_or_what_is_given(tmp_path):
 def test_rows_without_areas_are_read(tmp_path):
     rows = make_rows(4)
     for row in rows:
-        del row['truth']
+        del row['ground_truth']
     results = read_results(write_json(tmp_path / 'a.json', rows))
-    assert results.truth is results.area is results.predicted is None
+    assert results.ground_truth is results.area is results.predicted is None
     assert not results.no_target.any()
 
 
@@ -55,8 +62,8 @@ def test_a_missing_column_is_named(tmp_path):
     with pytest.raises(ValueError, match="row 2 of .*a.json has no 'union'"):
         read_results(write_json(tmp_path / 'a.json', rows))
     rows = make_rows(4, generalized=True)
-    del rows[3]['truth']
-    with pytest.raises(ValueError, match="no 'truth'"):
+    del rows[3]['ground_truth']
+    with pytest.raises(ValueError, match="no 'ground_truth'"):
         read_results(write_json(tmp_path / 'b.json', rows))
 
 
@@ -85,8 +92,8 @@ def test_other_numbers_of_rows_and_other_masks_are_rejected(tmp_path):
     with pytest.raises(ValueError, match='they have 6 and 4 rows'):
         check_same_items(one, short)
     other = read_results(write_json(tmp_path / 'c.json', make_rows(6)))
-    other.truth[4] += 1
-    with pytest.raises(ValueError, match='truth of row 4 .*masks'):
+    other.ground_truth[4] += 1
+    with pytest.raises(ValueError, match='ground_truth of row 4 .*masks'):
         check_same_items(one, other)
     assert isinstance(one.iou, np.ndarray)
 
@@ -100,7 +107,7 @@ def test_other_numbers_of_rows_and_other_masks_are_rejected(tmp_path):
         ('intersection', [1], r'intersection \[1\] and union'),
         ('height', 1e300, 'height 1e.300; expected pixels, a whole number'),
         ('height', 2**40, 'height 1099511627776; expected .* 0 to 1048576'),
-        ('truth', -1, 'truth -1; expected pixels'),
+        ('ground_truth', -1, 'ground_truth -1; expected pixels'),
         ('predicted', None, 'predicted None; expected pixels'),
         ('expression', 'half \ud800', r"expression 'half \\ud800', expected"),
         ('expression', ['a'], r"expression \['a'\], expected text"),

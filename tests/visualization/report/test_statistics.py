@@ -45,7 +45,7 @@ def test_empty_answers_to_empty_truths_are_right():
     zeros = np.zeros(2, int)
     found = values(
         make_results(
-            zeros, zeros, truth=zeros, predicted=zeros, generalized=True
+            zeros, zeros, ground_truth=zeros, predicted=zeros, generalized=True
         )
     )
     assert found['mIoU'] == found['oIoU'] == found['N-acc'] == 100

@@ -33,9 +33,11 @@ def draw_overlays(folder, results, level):
     folder.mkdir()
     for row, expression in enumerate(results.expressions):
         image = np.full((60, 90, 3), level, np.uint8)
-        truth = np.zeros((60, 90), bool)
-        truth[10:30, 10:40] = True
-        picture = draw_comparison(image, expression, truth, ~truth)
+        ground_truth = np.zeros((60, 90), bool)
+        ground_truth[10:30, 10:40] = True
+        picture = draw_comparison(
+            image, expression, ground_truth, ~ground_truth
+        )
         name = overlay_name(
             results.img_paths[row], results.items[row]['sent_id']
         )
@@ -94,7 +96,7 @@ def test_the_other_model_adds_its_panel(results, tmp_path):
     picture = np.asarray(decode(uris[0]).convert('RGB')).astype(int)
     width = picture.shape[1]
     assert width == 900
-    # The prediction is everything but the truth: its corner is tinted.
+    # The prediction is everything but ground truth: its corner is tinted.
     for place, level in ((0.70, 80), (0.98, 200)):
         pixel = picture[-8, int(place * width)]
         assert is_tinted(pixel, level, PREDICTION_COLOR)

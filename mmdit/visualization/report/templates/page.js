@@ -91,7 +91,7 @@
       const caption = element('figcaption');
       caption.setAttribute('aria-hidden', 'true');
       data.panels.forEach((name, panel) => {
-        const kind = ['', 'truth', 'prediction', 'prediction'][panel];
+        const kind = ['', 'ground_truth', 'prediction', 'prediction'][panel];
         caption.append(element('span', kind, name));
       });
       figure.append(caption);
