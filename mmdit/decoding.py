@@ -23,6 +23,7 @@ HEIF_SUFFIXES = frozenset(('.heic', '.heif', '.hif'))
 # OpenCV forgets how an AVIF is turned, and what is behind transparent pixels
 # of a GIF; HEIF it does not know.
 _PILLOW_ONLY = frozenset(('AVIF', 'GIF', 'HEIF'))
+_PNG = b'\x89PNG\r\n\x1a\n'
 _LIMIT = Lock()
 
 
@@ -36,7 +37,7 @@ def decode_image(content: bytes, flag: str) -> np.ndarray | None:
     Returns:
         (H, W, 3) uint8, BGR.
     """
-    if not content or _is_cut_jpeg(content):
+    if not content or _is_cut_jpeg(content) or _is_cut_png(content):
         return None
     try:
         return cv2.imdecode(np.frombuffer(content, np.uint8), FLAGS[flag])
@@ -121,6 +122,20 @@ def _register_heif(name: str) -> None:
         import pillow_heif
     if 'HEIF' not in Image.OPEN:
         pillow_heif.register_heif_opener()
+
+
+def _is_cut_png(content: bytes) -> bool:
+    """Tell whether a chunk of a PNG ends behind the file.
+
+    OpenCV reserves the memory that a chunk claims: 1.6 GB for 104 bytes.
+    """
+    if not content.startswith(_PNG):
+        return False
+    end = len(_PNG)
+    while end + 8 <= len(content):
+        # Length, kind, content and checksum.
+        end += 12 + int.from_bytes(content[end : end + 4], 'big')
+    return end > len(content)
 
 
 def _is_cut_jpeg(content: bytes) -> bool:

@@ -4,6 +4,7 @@ from io import BytesIO
 
 import cv2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -34,3 +35,15 @@ def test_a_cut_jpeg_is_rejected_by_decoders_that_paint_the_rest_gray(
     content = file.getvalue()
     assert decoding.decode_image(content, 'color') is pixels
     assert decoding.decode_image(content[:-2], 'color') is None
+
+
+@pytest.mark.parametrize('kind', [b'IDAT', b'tEXt', b'acTL'])
+def test_a_png_gets_no_memory_for_what_it_does_not_hold(monkeypatch, kind):
+    file = BytesIO()
+    Image.new('L', (20, 12)).save(file, 'png')
+    content = file.getvalue()
+    assert decoding.decode_image(content, 'color').shape == (12, 20, 3)
+    claim = (1 << 30).to_bytes(4, 'big') + kind
+    forged = content[:33] + claim + content[41:]
+    monkeypatch.setattr(cv2, 'imdecode', None)  # would reserve a gigabyte
+    assert decoding.decode_image(forged, 'color') is None
