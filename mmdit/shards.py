@@ -10,8 +10,9 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -24,6 +25,14 @@ _SUFFIX = '.tar'
 _MAX_BYTES = 1 << 30
 _PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _CURE = 'write it anew, with plain files: tar cf SHARD.tar FILES'
+
+
+def read_bytes(
+    path: str, read: Callable[[str], bytes] = lambda p: Path(p).read_bytes()
+) -> bytes:
+    """Read a file, in a shard or, by ``read``, anywhere else."""
+    content = read_member(path)
+    return read(path) if content is None else content
 
 
 def read_member(path: str) -> bytes | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from mmdit.shards import find_member, read_member
+from mmdit.shards import find_member, read_bytes
 
 from ..reading.rows import FORMAT, Row, join_mask, read_rows
 from .items import Job, Track, check_item, run
@@ -87,10 +87,7 @@ def shared_images(
 
 def _digest(path: str) -> bytes:
     """Return what equal files share."""
-    content = read_member(path)
-    if content is None:
-        content = Path(path).read_bytes()
-    return sha256(content).digest()
+    return sha256(read_bytes(path)).digest()
 
 
 def _size(path: str) -> int:

@@ -16,7 +16,7 @@ from mmengine import fileio
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmdit.shards import read_member
+from mmdit.shards import read_bytes
 
 from .values import short, to_number, to_whole
 
@@ -280,9 +280,7 @@ def read_labels(path: str, height: int, width: int) -> np.ndarray:
         The (height, width) numbers that the file holds for its pixels: grey
         values, or places in the palette.
     """
-    content = read_member(path)
-    if content is None:
-        content = fileio.get(path)
+    content = read_bytes(path, fileio.get)
     return decode_labels(content, path, height, width)
 
 

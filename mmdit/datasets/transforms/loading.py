@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from functools import partial
 
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
@@ -10,7 +11,7 @@ from mmengine.logging import print_log
 
 from mmdit.decoding import decode_image
 from mmdit.registry import TRANSFORMS
-from mmdit.shards import read_member
+from mmdit.shards import read_bytes
 
 from ..reading.images import TURNED, near_path, read_orientation, turn
 from ..reading.segmentations import FLAWS, draw_with_flaws
@@ -98,10 +99,8 @@ class LoadReferImage(LoadImageFromFile):
     def _read(self, path: str, name: str) -> bytes:
         """Return the bytes of a file."""
         try:
-            content = read_member(path)
-            if content is None:
-                content = fileio.get(path, backend_args=self.backend_args)
-            return content
+            read = partial(fileio.get, backend_args=self.backend_args)
+            return read_bytes(path, read)
         except FileNotFoundError as error:
             near = near_path(path)
             advice = (

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from mmdit.runtime.drawing import GAP, PAPER, overlay_name, panel_box
-from mmdit.shards import read_member
+from mmdit.shards import read_bytes
 
 from .rows import Results
 
@@ -105,9 +105,7 @@ def encode(image: Image.Image, max_width: int = MAX_WIDTH) -> str:
 def _open(path: Path, option: str) -> Image.Image:
     """Open an image, as its pixels are stored."""
     try:
-        content = read_member(str(path))
-        source = path if content is None else io.BytesIO(content)
-        with Image.open(source) as image:
+        with Image.open(io.BytesIO(read_bytes(str(path)))) as image:
             image.load()
             return image.convert('RGB')
     except FileNotFoundError as error:
