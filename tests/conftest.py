@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pickle
+import sys
 import time
 from functools import cache
 from itertools import chain
@@ -81,7 +82,11 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Begin to look for garbage."""
+    """Begin to look for garbage, and start autograd."""
+    # Where the first backward of a process is a compiled one, autograd starts
+    # threads, and no test after it can train in a forked process.
+    if 'torch' in sys.modules:
+        sys.modules['torch'].zeros((), requires_grad=True).backward()
     freeze()
     gc.callbacks.append(watch)
     gc.enable()
