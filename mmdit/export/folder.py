@@ -13,7 +13,7 @@ from mmdit.runtime.settings import FLOAT32, INT8, TOKENIZER, Settings
 from . import FORMATS, OPSET
 from .modules import has_trunk, make_parts
 from .onnx import check_onnx, quantize, save_onnx
-from .program import save_program, trace
+from .program import save_program, trace, without_gradients
 
 
 def export_model(
@@ -59,19 +59,20 @@ def export_model(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for part in parts:
-        program = trace(part)
-        for suffix in FORMATS[format]:
-            path = folder / f'{part.name}{suffix}'
-            paths.append(path)
-            if suffix != FLOAT32:
-                save_program(program, path)
-                continue
-            save_onnx(part, program, path, opset)
-            settings.opset, settings.int8 = opset, int8
-            path.with_suffix(INT8).unlink(missing_ok=True)
-            if int8:
-                paths.append(quantize(path))
+    with without_gradients(model):
+        for part in parts:
+            program = trace(part)
+            for suffix in FORMATS[format]:
+                path = folder / f'{part.name}{suffix}'
+                paths.append(path)
+                if suffix != FLOAT32:
+                    save_program(program, path)
+                    continue
+                save_onnx(part, program, path, opset)
+                settings.opset, settings.int8 = opset, int8
+                path.with_suffix(INT8).unlink(missing_ok=True)
+                if int8:
+                    paths.append(quantize(path))
     tokenizer = model.text_encoder.tokenizer.backend_tokenizer
     tokenizer.save(str(folder / TOKENIZER))
     settings.save(folder)

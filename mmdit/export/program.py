@@ -1,8 +1,11 @@
 """Write a part of a model as a program of ``torch.export``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from torch import nn
 from torch.export import ExportedProgram
 
 from mmdit.models.layers import attention_backend
@@ -11,6 +14,19 @@ from .modules import Part
 
 # Numbers of 2 or more: PyTorch takes 0 and 1 for sizes that never vary.
 BATCH = 2
+
+
+@contextmanager
+def without_gradients(model: nn.Module) -> Iterator[None]:
+    """Let no parameter need a gradient: what is traced then is less."""
+    learned = [p for p in model.parameters() if p.requires_grad]
+    try:
+        for parameter in learned:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in learned:
+            parameter.requires_grad_(True)
 
 
 def trace(part: Part, backend: str = 'folded') -> ExportedProgram:

@@ -50,7 +50,10 @@ def test_a_second_query_runs_no_trunk(
     config = make_config(tiny_segmentor, RESIZE)
     weights = tmp_path / 'weights.pth'
     torch.save(model.state_dict(), weights)
+    learned = [p.requires_grad for p in model.parameters()]
     export_model(model, config, tmp_path / 'exported')
+    assert any(learned)
+    assert learned == [p.requires_grad for p in model.parameters()]
     segmenter = OnnxSegmenter(tmp_path / 'exported', threads=1)
     inferencer = ReferringSegInferencer(config, weights, 'cpu')
     rng = np.random.default_rng(0)

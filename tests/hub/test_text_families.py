@@ -16,7 +16,7 @@ from mmdit.apis import ReferringSegInferencer
 from mmdit.export.check import largest_differences, open_file
 from mmdit.export.modules import make_parts
 from mmdit.export.onnx import save_onnx
-from mmdit.export.program import trace
+from mmdit.export.program import trace, without_gradients
 from mmdit.hub import save_pretrained
 from mmdit.registry import MODELS
 
@@ -106,6 +106,7 @@ def test_a_moved_folder_reads_the_same_words(
     if family not in ('bert', 'roberta', 'xlm-roberta'):
         part, *_ = make_parts(trained)
         path = tmp_path / 'text.onnx'
-        save_onnx(part, trace(part), path)
+        with without_gradients(part):
+            save_onnx(part, trace(part), path)
         found = largest_differences(part, open_file(part, path))
         assert max(found.values()) < 1e-4
