@@ -2,7 +2,8 @@
 
 ``scale.py rows --rows N`` makes up a JSON-lines file of N rows and opens it
 twice, each time in a fresh process. ``scale.py scores --rows N`` scores N made
-up results and writes their rows.
+up results and writes their rows. ``scale.py shards --rows N`` reads N small
+files at random, from tar shards and from a folder.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -28,6 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for name, description in (
         ('rows', 'open a JSON-lines file'),
         ('scores', 'score results'),
+        ('shards', 'read files in tar shards'),
     ):
         command = commands.add_parser(name, help=description)
         command.add_argument('--rows', type=int, default=1_000_000)
@@ -160,14 +163,41 @@ def measure_scores(args: argparse.Namespace) -> None:
         print(f'  {path.stat().st_size / args.rows:.0f} bytes per row')
 
 
+def measure_shards(args: argparse.Namespace) -> None:
+    """Make shards of 10,000 files and a folder of as many; read both."""
+    from mmdit.shards import read_bytes
+
+    rng = np.random.default_rng(0)
+    content = rng.bytes(20_000)
+    with tempfile.TemporaryDirectory(dir=args.folder) as root:
+        for start in range(0, args.rows, 10_000):
+            folder = Path(root, f'{start // 10_000:06d}')
+            folder.mkdir()
+            for i in range(start, min(start + 10_000, args.rows)):
+                Path(folder, f'{i:08d}.jpg').write_bytes(content[i % 9999 :])
+            with tarfile.open(f'{folder}.tar', 'w') as tar:
+                tar.add(folder, '.')
+        numbers = rng.integers(args.rows, size=10_000).tolist()
+        for suffix in ('', '.tar', '.tar'):
+            cost = Cost()
+            for i in numbers:
+                read_bytes(f'{root}/{i // 10_000:06d}{suffix}/{i:08d}.jpg')
+            print(f'{len(numbers):,} read from {suffix or "folders"}: {cost}')
+        indices = [path.stat().st_size for path in Path(root).glob('.*')]
+        print(f'indices: {sum(indices) / args.rows:.2f} bytes per file')
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Measure one or the other."""
+    """Measure one of them."""
     args = parse_args(argv)
     if args.child:
         open_rows(args.child)
         return
     print(f'commit {git("rev-parse", "--short", "HEAD")}, {device_name()}')
-    dict(rows=measure_rows, scores=measure_scores)[args.command](args)
+    measure = dict(
+        rows=measure_rows, scores=measure_scores, shards=measure_shards
+    )
+    measure[args.command](args)
 
 
 if __name__ == '__main__':

@@ -19,6 +19,7 @@ from mmdit.datasets.reading.segmentations import draw_mask
 from mmdit.datasets.transforms import LoadReferImage, LoadReferMask
 from mmdit.evaluation import ReferIoUMetric
 from mmdit.registry import DATASETS, TRANSFORMS
+from mmdit.shards import read_member
 
 ROOT = Path(__file__).parents[2]
 # Pixels of each mask of `tiny_jsonl`.
@@ -132,6 +133,23 @@ def test_images_and_masks_in_a_tar_shard_are_the_same(tiny_jsonl):
     assert len(list(shared_images(report, [other]))) == 2
     with pytest.raises(FileNotFoundError, match='c.jpg of .*line 1 does not'):
         load(read(write(root / 'lists' / 'x', row(image='0.tar/c.jpg')))[0])
+
+
+def test_a_shard_of_webdatasets_own_writer_is_read(tmp_path):
+    # By webdataset 1.0.2: sink.write({'__key__': 'sample/0000', 'jpg': ...}).
+    name = 'webdataset-1.0.2.tar'
+    shutil.copy(Path(__file__).parent / 'reading' / name, tmp_path)
+    keys = [f'{name}/sample/{number:04d}' for number in range(2)]
+    rows = [row(image=f'{k}.jpg', mask=f'{k}.seg.png') for k in keys]
+    dataset = read(write(tmp_path / 'x', *rows))
+    for key, item in zip(keys, map(load, dataset), strict=True):
+        said = json.loads(read_member(f'{tmp_path}/{key}.json'))
+        left, top, right, bottom = said['box']
+        expected = np.zeros((6, 8), bool)
+        expected[top:bottom, left:right] = True
+        np.testing.assert_array_equal(item['gt_seg_map'], expected)
+        bright = item['img'].mean(-1)
+        assert bright[expected].min() > bright[~expected].max()
 
 
 def test_data_prefix_moves_images_and_masks(tiny_jsonl):
