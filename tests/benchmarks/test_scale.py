@@ -6,6 +6,7 @@ import pytest
 @pytest.fixture
 def measure(tmp_path, monkeypatch, capsys):
     import scale
+
     from mmdit.evaluation import refer_iou_metric
 
     # It takes the place of what the tool leaves out.
