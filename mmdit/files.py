@@ -1,10 +1,11 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and JSON that is read."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 PART = '.part'
 
@@ -47,6 +48,24 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with open_text(path) as file:
         file.write(text)
+
+
+def read_json(path: str | Path, cure: str) -> Any:
+    """Read a JSON file, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        cure: What to do where it is broken, for the message.
+
+    Raises:
+        ValueError: It is not JSON, cut off, or nested too deeply.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding='utf-8-sig'))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f'{path} is not complete JSON ({error!s:.200}); {cure}'
+        ) from error
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:

@@ -14,7 +14,7 @@ CHUNK = 1 << 20
 # Data that is there twice is stored once, so that few bytes can stand for
 # endless data, on which a mere comparison never ends.
 MAX_EXPANDED = 10_000_000
-_LEGACY_PICKLES = 4
+_LEGACY_PICKLES = 5
 
 
 def check_archive(path: Path) -> None:
@@ -22,7 +22,7 @@ def check_archive(path: Path) -> None:
     with path.open('rb') as file:
         if not zipfile.is_zipfile(file):
             file.seek(0)
-            # Number, version, system, and the data, one after the other.
+            # Number, version, system, the data, and the keys of its storages.
             for _ in range(_LEGACY_PICKLES):
                 _check_pickle(_Whole(file, path.stat().st_size))
             return

@@ -13,6 +13,7 @@ from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 from torch import Tensor
 
 from mmdit import downloads
+from mmdit.files import read_json
 from mmdit.optional import needed_by
 
 from .safe_globals import load_pickle
@@ -22,6 +23,7 @@ from .work_dir import find_checkpoint, list_checkpoints
 SHOWN = 8
 # Characters of another library's message.
 _SHOWN = 300
+_MAX_NAME = 200
 # Of up to four bytes each; file systems allow 255 bytes.
 NAME_LENGTH = 48
 HF_FILES = ('model.safetensors', 'pytorch_model.bin')
@@ -112,24 +114,39 @@ def _read_directory(path: Path) -> dict:
 
 def _read_shards(index: Path) -> dict[str, Tensor]:
     """Read the files that an index names."""
-    weight_map: dict[str, str] = json.loads(index.read_text())['weight_map']
+    weight_map = _read_weight_map(index)
     state_dict: dict[str, Tensor] = {}
     for name in sorted(set(weight_map.values())):
         shard = index.parent / name
         if Path(name).name != name or not shard.is_file():
             raise FileNotFoundError(
-                f'{index} names the file {name!r}, which is not beside it; '
-                'download every shard'
+                f'{index} names the file {name[:_SHOWN]!r}, which is not '
+                'beside it; download every shard'
             )
-        part = _read_file(shard)
-        state_dict |= part.get('state_dict', part)
+        part = _with_state_dict(_read_file(shard), str(shard))
+        state_dict |= part['state_dict']
     absent = [key for key in weight_map if key not in state_dict]
     if absent:
         raise ValueError(
-            f'{index} says that its files hold {absent[0]} (and '
-            f'{len(absent) - 1} others), but they do not; download them again'
+            f'{index} says that its files hold {absent[0]:.{_MAX_NAME}} '
+            f'(and {len(absent) - 1} others), but they do not; download '
+            'them again'
         )
     return state_dict
+
+
+def _read_weight_map(index: Path) -> dict[str, str]:
+    """Read the name of the file of each tensor."""
+    content = read_json(index, 'download it again')
+    names = content.get('weight_map') if isinstance(content, dict) else None
+    if not isinstance(names, dict) or not all(
+        isinstance(name, str) for name in names.values()
+    ):
+        raise ValueError(
+            f"{index} holds no 'weight_map' of names of files; download it "
+            'again'
+        )
+    return names
 
 
 def _with_state_dict(loaded: Any, location: str) -> dict:
@@ -143,11 +160,18 @@ def _with_state_dict(loaded: Any, location: str) -> dict:
             'were expected: a state dict, alone or below state_dict'
         )
     for key, value in given.items():
+        # Messages list names.
+        if len(str(key)) > _MAX_NAME:
+            raise ValueError(
+                f'{location} has a name of {len(str(key)):,} characters, '
+                f'expected names of tensors, of at most {_MAX_NAME}'
+            )
         if not isinstance(value, Tensor):
             raise ValueError(
                 f'{location} holds {type(value).__name__} at {key!r}, '
                 'expected a tensor: a checkpoint is a state dict, alone or '
-                f'below state_dict; its keys are {list(loaded)[:SHOWN]}'
+                f'below state_dict; its keys are '
+                f'{str(list(loaded)[:SHOWN])[:_SHOWN]}'
             )
     return loaded if given is not loaded else dict(state_dict=loaded)
 

@@ -36,7 +36,7 @@ def load_pickle(path: Path, map_location: Any = 'cpu') -> Any:
         rejected = _REJECTED.search(str(error))
         if rejected:
             raise ValueError(
-                f'{path} is rejected: it refers to {rejected[1]}, and '
+                f'{path} is rejected: it refers to {rejected[1]:.200}, and '
                 'whatever is neither a tensor nor plain data could run code '
                 'while it is loaded (weights_only). If you trust it, save its '
                 'state dict alone with torch.save'
@@ -46,7 +46,7 @@ def load_pickle(path: Path, map_location: Any = 'cpu') -> Any:
         reason = reason.partition('\n')[0] or type(error).__name__
         raise ValueError(
             f'{path} cannot be read as a checkpoint: its download is '
-            f'incomplete or it is another kind of file ({reason})'
+            f'incomplete or it is another kind of file ({reason:.200})'
         ) from error
 
 

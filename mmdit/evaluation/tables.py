@@ -1,10 +1,10 @@
 """Scores of result rows as tables, beside those of the paper."""
 
 import csv
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from mmdit.files import read_json
 from mmdit.resources import find_resource
 
 from .refer_iou_metric import ReferIoUMetric
@@ -24,8 +24,8 @@ def read_rows(path: str | Path) -> list[dict]:
         ValueError: It cannot be read, or holds none.
     """
     try:
-        rows = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+        rows = read_json(path, 'write it again with mmdit test --out')
+    except OSError as error:
         raise ValueError(
             f'cannot read result rows of {path}: {error}'
         ) from None

@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 
 from mmdit.datasets.pipeline import find_pipeline
-from mmdit.files import write_text
+from mmdit.files import read_json, write_text
 from mmdit.registry import MODELS, TRANSFORMS
 
 FILE = 'config.json'
@@ -60,13 +60,7 @@ def read_config(folder: Path) -> Config:
         ValueError: It is not JSON, or says more than what to build.
     """
     path = folder / FILE
-    try:
-        content = json.loads(path.read_text(encoding='utf-8'))
-    # Also bytes that are no UTF-8, and numbers of thousands of digits.
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON: {error}') from error
-    except RecursionError as error:
-        raise ValueError(f'{path} is nested too deeply') from error
+    content = read_json(path, 'download it again')
     try:
         _check_content(content, str(path))
         return Config(_decode(content))

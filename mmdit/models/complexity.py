@@ -10,7 +10,6 @@ Shapes: B batch, L text tokens, H x W image grid, C encoder width.
 """
 
 import copy
-import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from torch import Size, Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from mmdit.files import read_json
 from mmdit.models.layers import attention_backend, give_each
 from mmdit.registry import MODELS
 
@@ -145,7 +145,7 @@ def _describe_bert(cfg: dict, vocab_file: str) -> None:
         return
     config_file = Path(pretrained) / 'config.json'
     if config_file.is_file():
-        cfg['config'] = json.loads(config_file.read_text(encoding='utf-8'))
+        cfg['config'] = read_json(config_file, 'download it again')
     elif pretrained in BERT_BASE:
         cfg['config'] = dict(vocab_size=BertConfig().vocab_size)
     else:

@@ -1,10 +1,16 @@
 """What a runner has to know beside the graphs: ``settings.json``."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
+from inspect import formatannotation
 from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
-from mmdit.files import write_text
+from mmdit.files import read_json, write_text
+
+from .limits import MAX_PIXELS
 
 FILE = 'settings.json'
 #: In the folder of a model, what was exported of it.
@@ -12,6 +18,8 @@ ONNX = 'onnx'
 TOKENIZER = 'tokenizer.json'
 #: What the files of graphs end in.
 FLOAT32, INT8 = '.onnx', '.int8.onnx'
+# Sizes, tokens and ids are smaller.
+_MAX_NUMBER = 2**31
 
 
 @dataclass
@@ -70,7 +78,7 @@ def load_settings(folder: Path) -> Settings:
 
     Raises:
         FileNotFoundError: It is not there.
-        ValueError: It holds other keys.
+        ValueError: It holds other keys, or values of no use.
     """
     path = folder / FILE
     if not path.is_file():
@@ -78,11 +86,45 @@ def load_settings(folder: Path) -> Settings:
             f'{folder} holds no {FILE}; expected a folder that '
             'mmdit export wrote'
         )
-    content = json.loads(path.read_text(encoding='utf-8'))
+    cure = 'export the model again'
+    content = read_json(path, cure)
     try:
-        return Settings(**content)
+        settings = Settings(**content)
     except TypeError as error:
         raise ValueError(
-            f'{path} was written by another version of mmdit ({error}); '
-            'export the model again'
+            f'{path} was written by another version of mmdit '
+            f'({error!s:.200}); {cure}'
         ) from error
+    kinds = get_type_hints(Settings)
+    for key, value in content.items():
+        if not _fits(value, kinds[key]):
+            raise ValueError(
+                f'{path} has {key} {value!r:.200}, expected '
+                f'{formatannotation(kinds[key])}; {cure}'
+            )
+    if settings.size[0] * settings.size[1] > MAX_PIXELS:
+        raise ValueError(
+            f'{path} has images of {settings.size[0]} x {settings.size[1]} '
+            f'pixels, expected at most {MAX_PIXELS:,}; {cure}'
+        )
+    return settings
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Tell whether a value from JSON is of a type of :class:`Settings`."""
+    if isinstance(kind, UnionType):
+        return any(_fits(value, one) for one in get_args(kind))
+    if get_origin(kind) in (tuple, list):
+        kinds = get_args(kind)
+        if get_origin(kind) is list:  # a number of all channels, or of each
+            kinds *= 3 if isinstance(value, list) and len(value) > 1 else 1
+        return (
+            isinstance(value, list)
+            and len(value) == len(kinds)
+            and all(map(_fits, value, kinds))
+        )
+    if kind is float:
+        return type(value) in (int, float) and math.isfinite(value)
+    if kind is int:
+        return type(value) is int and 0 <= value < _MAX_NUMBER
+    return type(value) is kind

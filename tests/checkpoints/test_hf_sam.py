@@ -69,7 +69,7 @@ def test_shards_of_bin_files_load(hf_sam, tmp_path):
     index.write_text(json.dumps(dict(weight_map=weight_map)))
     read = read_state_dict(str(tmp_path))
     assert read.keys() == state_dict.keys()
-    torch.save({}, tmp_path / names[1])
+    torch.save(dict(other=torch.ones(1)), tmp_path / names[1])
     with pytest.raises(ValueError, match=next(iter(shards[1]))):
         read_state_dict(str(tmp_path))
     (tmp_path / names[0]).unlink()
@@ -85,6 +85,36 @@ def test_an_index_cannot_name_files_elsewhere(tmp_path):
     index.write_text(json.dumps(dict(weight_map=dict(a='../outside.bin'))))
     with pytest.raises(FileNotFoundError, match=r'\.\./outside'):
         read_state_dict(str(folder))
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{"weight_map": {"a"', 'is not complete JSON'),
+        ('[' * 5000, 'is not complete JSON'),
+        ('[]', "holds no 'weight_map' of names"),
+        ('{"weight_map": {"a": 1}}', "holds no 'weight_map' of names"),
+    ],
+)
+def test_odd_indices_are_told(tmp_path, content, message):
+    index = tmp_path / 'model.safetensors.index.json'
+    index.write_text(content)
+    with pytest.raises(ValueError, match=f'{index} {message}'):
+        read_state_dict(str(tmp_path))
+
+
+def test_shards_hold_tensors_of_names_that_can_be_shown(tmp_path):
+    index = tmp_path / 'pytorch_model.bin.index.json'
+    index.write_text(json.dumps(dict(weight_map=dict(a='1.bin'))))
+    for content, message in (
+        ([torch.zeros(1)], 'holds list where tensors'),
+        ({'a' * 9000: torch.zeros(1)}, 'has a name of 9,000 characters'),
+        ({'a': 'b' * 9000}, "holds str at 'a', expected a tensor"),
+    ):
+        torch.save(content, tmp_path / '1.bin')
+        with pytest.raises(ValueError, match=rf'1\.bin {message}') as error:
+            read_state_dict(str(tmp_path))
+        assert len(str(error.value)) < 1000
 
 
 def test_both_projects_sam_is_the_same_model(ldit, sam, tmp_path):

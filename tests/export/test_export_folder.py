@@ -1,5 +1,6 @@
 """What is rejected, and what is written."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,32 @@ def test_settings_come_back(tiny_segmentor, tmp_path):
     assert tuple(again.size) == (32, 32) and tuple(again.resize) == (32, 32)
     assert again.keep_ratio and again.max_tokens == 8
     assert again.mean == pytest.approx([123.675, 116.28, 103.53])
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(size=[1 << 20, 1 << 20]), 'has images of 1048576 x 1048576'),
+        (dict(size=[32, True]), r'has size \[32, True\], expected tuple'),
+        (dict(mean=[1.0, float('nan'), 2.0]), 'has mean .*, expected list'),
+        (dict(std=[1.0, 2.0]), 'has std'),
+        (dict(max_tokens=-1), 'has max_tokens -1, expected int'),
+        (dict(threshold='half'), "has threshold 'half', expected float"),
+        (dict(trained_on=['x']), r"has trained_on \['x'\], expected str"),
+        ({'x' * 9000: 1}, 'written by another version'),
+    ],
+)
+def test_odd_settings_are_told(tiny_segmentor, tmp_path, change, message):
+    config = make_config(tiny_segmentor, RESIZE)
+    make_settings(build_model(tiny_segmentor), config).save(tmp_path)
+    path = tmp_path / 'settings.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ValueError, match=f'{path} .*{message}') as error:
+        load_settings(tmp_path)
+    assert len(str(error.value)) < 1000
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=f'{path} is not complete JSON'):
+        load_settings(tmp_path)
 
 
 def test_both_formats_and_int8_are_written_and_compared(exported):

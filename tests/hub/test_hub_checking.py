@@ -55,10 +55,10 @@ def test_what_cannot_be_built_names_the_file(folder, edit):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (b'[' * 5000 + b']' * 5000, 'nested too deeply'),
-        (b'\xff\xfe', 'not JSON'),
-        (b'[' + b'9' * 5000 + b']', 'not JSON'),
-        (b'{', 'not JSON'),
+        (b'[' * 5000 + b']' * 5000, 'not complete JSON'),
+        (b'\xff\xfe', 'not complete JSON'),
+        (b'[' + b'9' * 5000 + b']', 'not complete JSON'),
+        (b'{', 'not complete JSON'),
         (b'[]', 'expected'),
         (b'{"default_scope": "mmdit", "model": [], "test_dataloader": 3}',
          'expected a dict'),

@@ -83,7 +83,7 @@ def test_anything_else_is_rejected(config, tmp_path, change, message):
 
 def test_python_is_not_read(tmp_path):
     (tmp_path / 'config.json').write_text('import os; os._exit(1)')
-    with pytest.raises(ValueError, match='is not JSON'):
+    with pytest.raises(ValueError, match='is not complete JSON'):
         read_config(tmp_path)
     (tmp_path / 'config.json').write_text(json.dumps([1]))
     with pytest.raises(ValueError, match='expected'):

@@ -62,9 +62,9 @@ def load_plain_pickle(path: str | Path) -> Any:
             return unpickler(content, 'latin1').load()
     except UnsafePickleError as error:
         raise UnsafePickleError(
-            f'{path} refers to {error}, but a refs file holds plain lists, '
-            'dicts, strings and numbers; loading it could run untrusted code. '
-            f'Download it again from its source: {_PREPARE}'
+            f'{path} refers to {error!s:.200}, but a refs file holds plain '
+            'lists, dicts, strings and numbers; loading it could run '
+            f'untrusted code. Download it again from its source: {_PREPARE}'
         ) from None
     # Damaged bytes raise nearly anything: EOFError, KeyError, MemoryError...
     except Exception as error:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from mmdit.files import read_json
+
 Id = int | str
 PREPARE = 'see docs/prepare_data.md'
 _MAX_ID = 2**63 - 1
@@ -134,15 +136,8 @@ def check_path(path: str, root: str | Path, what: str) -> str:
 
 
 def load_json(path: str | Path) -> Any:
-    """Read a JSON file, with or without a byte order mark."""
-    try:
-        with open(path, encoding='utf-8-sig') as file:
-            return json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f'{path} is not complete JSON ({error}); download it again: '
-            f'{PREPARE}'
-        ) from error
+    """Read a JSON file of annotations."""
+    return read_json(path, f'download it again: {PREPARE}')
 
 
 class _PlainTree(ElementTree.TreeBuilder):

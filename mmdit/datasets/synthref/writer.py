@@ -11,6 +11,8 @@ from typing import Any
 
 import cv2
 
+from mmdit.files import read_json
+
 from .claims import KINDS
 from .drawing import render
 from .language import grammar_words
@@ -131,7 +133,7 @@ def _is_there(out: Path, arguments: dict[str, Any], overwrite: bool) -> bool:
             f'{out} holds other files ({others}), expected an empty '
             f'folder or a SynthRef data set; choose a folder of its own'
         )
-    found = json.loads((out / _INFO).read_text())
+    found = read_json(out / _INFO, 'remove the folder')
     wanted = dict(generator_version=GENERATOR_VERSION, **arguments)
     different = [key for key in wanted if found.get(key) != wanted[key]]
     if different and not overwrite:
