@@ -6,7 +6,8 @@ Shapes: an image of H0 x W0 pixels, B expressions at a time, L text tokens.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class OnnxSegmenter(Segmenter):
         int8: bool = False,
     ) -> None:
         with needed_by('OnnxSegmenter', 'mmdit-seg[onnx]'):
-            import onnxruntime
+            import onnxruntime  # noqa: F401
             from tokenizers import Tokenizer
         folder = Path(folder)
         if (folder / ONNX).is_dir():
@@ -70,25 +71,29 @@ class OnnxSegmenter(Segmenter):
         self.int8 = int8
         self.threshold = self.settings.threshold
         self.max_pixels = max_pixels
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        with _naming(folder / TOKENIZER):
+            self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         # transformers leaves the settings of its last call in the file.
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.wording = Wording(self._tokenizer, self.settings.max_tokens)
         self.batch_size = self.settings.batch_size
         self.description = self.wording.describe(self.settings.trained_on)
-        options = onnxruntime.SessionOptions()
-        if threads is not None:
-            options.intra_op_num_threads = threads
+        suffix, size = INT8 if int8 else FLOAT32, self.settings.size
 
-        def open_graph(name: str) -> Any:
-            path = _existing(folder / f'{name}{INT8 if int8 else FLOAT32}')
-            return onnxruntime.InferenceSession(path, options, list(providers))
+        def open_graph(name: str, **inputs: tuple | None) -> _Graph:
+            path = folder / f'{name}{suffix}'
+            return _Graph(path, threads, list(providers), inputs)
 
-        self._text, self._mask = open_graph('text'), open_graph('mask')
+        self._text = open_graph('text', input_ids=None, attention_mask=None)
+        image: dict[str, Any] = dict(pixel_values=(3, *size))
         self._trunk: Any = None
         if self.settings.trunk:
-            self._trunk = open_graph('trunk')
+            self._trunk = open_graph('trunk', **image)
+            image = dict(trunk=None)
+        if self.settings.mask_padding:
+            image['attention_mask'] = None
+        self._mask = open_graph('mask', text=None, **image)
         self.trunks: ByteCache[np.ndarray] = ByteCache(
             cache_bytes, lambda trunk: trunk.nbytes
         )
@@ -121,14 +126,12 @@ class OnnxSegmenter(Segmenter):
     ) -> list[dict]:
         """Run the graphs."""
         ids, real = self.tokenize([item.expression or '' for item in items])
-        (text,) = self._text.run(
-            None, dict(input_ids=ids, attention_mask=real)
-        )
+        (text,) = self._text.run(dict(input_ids=ids, attention_mask=real))
         prepared = [item.image.prepared for item in items]
         inputs: dict[str, Any] = dict(self._image_inputs(prepared), text=text)
         if self.settings.mask_padding:
             inputs['attention_mask'] = real.astype(bool)
-        logits, scores = self._mask.run(None, inputs)
+        logits, scores = self._mask.run(inputs)
         predictions = []
         for masks, best, p in zip(
             logits, scores.argmax(1), prepared, strict=True
@@ -151,8 +154,7 @@ class OnnxSegmenter(Segmenter):
         """Return (H, W, C) of a (3, h, w) image, kept or computed."""
 
         def run() -> np.ndarray:
-            inputs = dict(pixel_values=image[None])
-            return self._trunk.run(None, inputs)[0][0]
+            return self._trunk.run(dict(pixel_values=image[None]))[0][0]
 
         if not self.trunks.max_bytes:
             return run()
@@ -181,10 +183,61 @@ class OnnxSegmenter(Segmenter):
         return ids, real
 
 
-def _existing(path: Path) -> str:
-    """Return a path, of a file that must be there."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f'{path} does not exist; export the model with --format onnx'
-        )
-    return str(path)
+class _Graph:
+    """A graph whose errors name its file.
+
+    Args:
+        path: The ``.onnx`` file.
+        threads: As of :class:`OnnxSegmenter`.
+        providers: Likewise.
+        inputs: The names of its inputs, and their shapes after the batch,
+            None where they vary.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None,
+        providers: list[str],
+        inputs: dict[str, tuple | None],
+    ) -> None:
+        import onnxruntime
+
+        if not path.is_file():
+            raise FileNotFoundError(
+                f'{path} does not exist; export the model with --format onnx'
+            )
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._path = path
+        with _naming(path):
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers
+            )
+        found = {i.name: i.shape for i in self._session.get_inputs()}
+        if found.keys() != inputs.keys() or any(
+            shape and tuple(found[name][1:]) != shape
+            for name, shape in inputs.items()
+        ):
+            raise ValueError(
+                f'{path} takes {found!s:.300}, expected {inputs} after the '
+                'batch, as settings.json beside it says; export the model '
+                'again'
+            )
+
+    def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """Return the outputs."""
+        with _naming(self._path):
+            return self._session.run(None, inputs)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors of another library name the file that it reads."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f'{path} cannot be used: {error!s:.300}; export the model again'
+        ) from error

@@ -10,16 +10,16 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from mmdit.files import read_json, write_text
 
-from .limits import MAX_PIXELS
-
 FILE = 'settings.json'
 #: In the folder of a model, what was exported of it.
 ONNX = 'onnx'
 TOKENIZER = 'tokenizer.json'
 #: What the files of graphs end in.
 FLOAT32, INT8 = '.onnx', '.int8.onnx'
-# Sizes, tokens and ids are smaller.
+# Ids of tokens are smaller.
 _MAX_NUMBER = 2**31
+# In pixels, tokens and expressions; images of this side still fit in memory.
+_MOST = dict(size=8192, resize=8192, max_tokens=65536, batch_size=65536)
 
 
 @dataclass
@@ -102,11 +102,15 @@ def load_settings(folder: Path) -> Settings:
                 f'{path} has {key} {value!r:.200}, expected '
                 f'{formatannotation(kinds[key])}; {cure}'
             )
-    if settings.size[0] * settings.size[1] > MAX_PIXELS:
-        raise ValueError(
-            f'{path} has images of {settings.size[0]} x {settings.size[1]} '
-            f'pixels, expected at most {MAX_PIXELS:,}; {cure}'
-        )
+    for key, most in _MOST.items():
+        given = getattr(settings, key)
+        numbers = given if isinstance(given, list) else [given]
+        if not all(n is None or 1 <= n <= most for n in numbers):
+            raise ValueError(
+                f'{path} has {key} {given}, expected 1 to {most:,}; {cure}'
+            )
+    if 0 in (settings.std or ()):
+        raise ValueError(f'{path} has std {settings.std}; {cure}')
     return settings
 
 

@@ -39,7 +39,13 @@ def test_settings_come_back(tiny_segmentor, tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (dict(size=[1 << 20, 1 << 20]), 'has images of 1048576 x 1048576'),
+        (
+            dict(size=[32, 1 << 20]),
+            r'has size \[32, 1048576\], expected 1 ',
+        ),
+        (dict(resize=[0, 0]), r'has resize \[0, 0\], expected 1 to'),
+        (dict(std=[1.0, 0.0, 2.0]), 'has std'),
+        (dict(max_tokens=0), 'has max_tokens 0, expected 1 to'),
         (dict(size=[32, True]), r'has size \[32, True\], expected tuple'),
         (dict(mean=[1.0, float('nan'), 2.0]), 'has mean .*, expected list'),
         (dict(std=[1.0, 2.0]), 'has std'),

@@ -183,6 +183,29 @@ def test_mistakes_are_explained(segmenter, exported, picture, tmp_path):
     )
     with pytest.raises(FileNotFoundError, match='text.onnx does not exist'):
         OnnxSegmenter(tmp_path)
+    for name, content, message in (
+        ('text', b'<html>', 'cannot be used: .*failed'),
+        ('text', 'text', None),
+        ('mask', 'text', r"takes \{'input_ids'.* expected \{.*'pixel_values'"),
+        ('mask', 'mask', None),
+    ):
+        if isinstance(content, str):
+            content = (exported / f'{content}.onnx').read_bytes()
+        graph = tmp_path / f'{name}.onnx'
+        graph.write_bytes(content)
+        if message:
+            with pytest.raises(ValueError, match=f'{graph} {message}'):
+                OnnxSegmenter(tmp_path)
+    odd = OnnxSegmenter(tmp_path, threads=1)
+    odd.settings.pad_id = 9999
+    with pytest.raises(ValueError, match='text.onnx cannot be used: .*9999'):
+        odd(picture, 'red')
+    path.write_text(json.dumps(settings | dict(size=[64, 64])))
+    with pytest.raises(ValueError, match=r'mask.onnx takes .*\(3, 64, 64\)'):
+        OnnxSegmenter(tmp_path)
+    (tmp_path / 'tokenizer.json').write_text('{')
+    with pytest.raises(ValueError, match='tokenizer.json cannot be used: EOF'):
+        OnnxSegmenter(tmp_path)
     with pytest.raises(ValueError, match='neither an expression nor points'):
         segmenter(picture, [None, 'red'])
     with pytest.raises(ValueError, match='expressions only, got 1 point;'):
