@@ -13,10 +13,11 @@ finds: somebody else may have written both files.
 
 import hashlib
 import os
+import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -86,15 +87,40 @@ def open_index(
         ValueError: The file was changed meanwhile; and what ``make`` raises.
     """
     path = os.path.abspath(path)
-    stamp = stamp_of(os.stat(path))
+    # What cannot be read is told before anything is made of it.
+    with open(path, 'rb') as source:
+        stamp = stamp_of(os.fstat(source.fileno()))
     places = _places(path)
     for place in places:
         index = _load(place, kind)
         if index and index.stamp == stamp:
             return index
-    with _locked_part(places) as (place, file):
+    failure = None
+    for place in places:
+        try:
+            return _make_at(place, path, stamp, kind, make, digest)
+        # It is full, cannot be locked, or is a folder.
+        except OSError as error:
+            failure = error
+    raise OSError(
+        f'no index of {path} can be written, neither beside it nor in '
+        f'{places[-1].parent} ({failure}); set XDG_CACHE_HOME to the absolute '
+        'path of a folder that can be written'
+    ) from failure
+
+
+def _make_at(
+    place: Path,
+    path: str,
+    stamp: Stamp,
+    kind: bytes,
+    make: Callable[[Write], bytes],
+    digest: Callable[[], bytes] | None,
+) -> Index:
+    """Make an index at a place, unless another process just did."""
+    with _locked_part(place) as file:
         index = _load(place, kind)
-        if index and index.stamp == stamp:  # by another process, just now
+        if index and index.stamp == stamp:
             return index
         is_same = (
             index is not None
@@ -134,7 +160,9 @@ def read_at(path: str, stamp: Stamp, start: int, size: int) -> bytes:
     # Somebody may have written an index that asks for terabytes.
     is_there = 0 <= start <= start + size <= stamp.size
     if is_there:
-        content = os.pread(_open(path, stamp).number, size, start)
+        # Held, or another thread might close it and open another file.
+        file = _open(path, stamp)
+        content = os.pread(file.number, size, start)
     if not is_there or len(content) != size:
         raise ValueError(_CHANGED.format(path))
     return content
@@ -160,20 +188,21 @@ def _open(path: str, stamp: Stamp) -> _Descriptor:
 
 def _places(path: str) -> list[Path]:
     """Return where the index of a file may be, the best place first."""
-    cache = os.environ.get('XDG_CACHE_HOME') or Path('~/.cache').expanduser()
+    cache = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
     name = os.path.basename(path)
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return [
-        Path(os.path.dirname(path), f'.{name}.index'),
+    places = [Path(os.path.dirname(path), f'.{name}.index')]
+    # Not in a container whose user has no home.
+    if os.path.isabs(cache):
         # File systems allow names of 255 bytes.
-        Path(cache, 'mmdit', 'index', f'{digest}.index'),
-    ]
+        places.append(Path(cache, 'mmdit', 'index', f'{digest}.index'))
+    return places
 
 
 def _load(place: Path, kind: bytes) -> Index | None:
     """Map an index into memory, if there is one that is whole."""
     try:
-        with open(place, 'rb') as file:
+        with os.fdopen(_open_plain(place, os.O_RDONLY), 'rb') as file:
             header = file.read(_HEADER.size)
             found, size, time, digest, count, checksum = _HEADER.unpack(header)
             expected = _HEADER.size + count * _NUMBER.itemsize
@@ -192,27 +221,16 @@ def _load(place: Path, kind: bytes) -> Index | None:
 
 
 @contextmanager
-def _locked_part(places: Sequence[Path]) -> Iterator[tuple[Path, BinaryIO]]:
+def _locked_part(place: Path) -> Iterator[BinaryIO]:
     """Open what is to become an index, for this process alone.
 
     Yields:
-        The first of the places that can be written and locked, and an empty
-        file that :func:`_part_of` it names.
+        An empty file that :func:`_part_of` the place names.
     """
-    for place in places:
-        with suppress(OSError):
-            file = _lock(_part_of(place))
-            break
-    else:
-        raise OSError(
-            f'an index of {places[0].parent} cannot be written, neither there '
-            f'nor in {places[-1].parent}; set XDG_CACHE_HOME to a folder that '
-            'can be written'
-        )
-    with file:
+    with _lock(_part_of(place)) as file:
         try:
             file.truncate()
-            yield place, file
+            yield file
         finally:
             # By now it may be the part of another process.
             if _is_at(file, _part_of(place)):
@@ -229,7 +247,9 @@ def _lock(path: Path) -> BinaryIO:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), 'r+b')
+        # A link would lead out of this folder, to a file of somebody else.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        file = os.fdopen(_open_plain(path, flags), 'r+b')
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
         # Not all network file systems can.
@@ -241,6 +261,16 @@ def _lock(path: Path) -> BinaryIO:
         if _is_at(file, path):
             return file
         file.close()
+
+
+def _open_plain(path: Path, flags: int) -> int:
+    """Open a file with one name; a pipe, say, would never end."""
+    number = os.open(path, flags | os.O_NONBLOCK, 0o644)
+    status = os.fstat(number)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(number)
+        raise OSError(f'{path} is not a plain file')
+    return number
 
 
 def _is_at(file: BinaryIO, path: str | Path) -> bool:

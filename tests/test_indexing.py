@@ -1,5 +1,6 @@
 """Indexes kept beside files."""
 
+import errno
 import os
 import threading
 
@@ -111,21 +112,64 @@ def test_a_copy_of_another_time_keeps_it_by_the_digest(path):
     assert len(made) == 2
 
 
-def test_where_the_folder_cannot_be_written_the_cache_has_it(path, cache):
-    # Root may write everywhere, but not into a folder as into a file.
-    index_file(path).with_name(f'{index_file(path).name}.part').mkdir()
+def part_file(path):
+    return path.with_name(f'{index_file(path).name}.part')
+
+
+def check_the_cache_has_it(path, cache):
     made = []
+    reopen(path, [])
     reopen(path, made)
-    reopen(path, made)
-    assert made == [path.name]
-    assert not index_file(path).exists()
+    assert not made
     assert len(list(cache.glob('mmdit/index/*.index'))) == 1
 
 
+@pytest.mark.parametrize('name', [index_file, part_file])
+def test_where_the_folder_cannot_be_written_the_cache_has_it(
+    path, cache, name
+):
+    # Root may write everywhere, but not into a folder as into a file.
+    name(path).mkdir()
+    check_the_cache_has_it(path, cache)
+
+
+@pytest.mark.parametrize('link', [os.symlink, os.link])
+def test_no_link_leads_to_the_file_of_somebody_else(path, cache, link):
+    precious = cache.with_name('precious.txt')
+    precious.write_text('mine')
+    link(precious, part_file(path))
+    check_the_cache_has_it(path, cache)
+    assert precious.read_text() == 'mine'
+
+
+def test_nobody_waits_at_a_pipe(path):
+    os.mkfifo(index_file(path))
+    reopen(path, [])
+
+
+def test_where_the_disk_is_full_the_cache_has_it(path, cache, monkeypatch):
+    replace = os.replace
+
+    def fail(part, place):
+        if str(place) == str(index_file(path)):
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        replace(part, place)
+
+    monkeypatch.setattr(os, 'replace', fail)
+    check_the_cache_has_it(path, cache)
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_it_needs_no_home(path, monkeypatch):
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    monkeypatch.setattr(os.path, 'expanduser', lambda path: path)
+    reopen(path, [])
+
+
 def test_no_place_at_all_is_told(path, cache):
-    index_file(path).with_name(f'{index_file(path).name}.part').mkdir()
+    part_file(path).mkdir()
     cache.write_text('a file')
-    with pytest.raises(OSError, match='cannot be written.*XDG_CACHE_HOME'):
+    with pytest.raises(OSError, match='no index of .*XDG_CACHE_HOME'):
         reopen(path, [])
 
 
@@ -165,8 +209,7 @@ def test_a_failure_leaves_nothing_and_the_next_one_goes_on(path):
 
 
 def test_what_a_crash_left_does_not_matter(path):
-    part = index_file(path).with_name(f'{index_file(path).name}.part')
-    part.write_bytes(b'x' * 1000)
+    part_file(path).write_bytes(b'x' * 1000)
     reopen(path, [])
     assert set(os.listdir(path.parent)) == {path.name, index_file(path).name}
 
