@@ -154,7 +154,10 @@ def _find_members(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
             # The end is a block of zeros; tarfile also stops at damage.
             file.seek(tar.offset)
             is_end = not file.read(tarfile.BLOCKSIZE).strip(b'\0')
-    except (tarfile.TarError, RecursionError, OSError):
+    except ValueError:
+        raise
+    # Whatever tarfile comes up with: of a forged size also OverflowError.
+    except Exception:
         is_end = False
     if not is_end:
         raise ValueError('it is no plain tar; is it compressed, or cut?')

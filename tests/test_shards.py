@@ -138,9 +138,11 @@ def test_damaged_shards_are_told(tmp_path, change, message):
         read_member(f'{path}/0.jpg')
 
 
-def sized(size):
+def sized(size, kind=tarfile.REGTYPE):
     """Return a header that gives a size, with its checksum."""
-    header = bytearray(tarfile.TarInfo('0.jpg').tobuf(tarfile.GNU_FORMAT))
+    info = tarfile.TarInfo('0.jpg')
+    info.type = kind
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
     header[124:136] = size.ljust(12, b'\0')
     header[148:156] = b' ' * 8
     header[148:156] = b'%06o\0 ' % sum(header)
@@ -154,6 +156,16 @@ def test_sizes_that_lead_elsewhere_are_rejected(tmp_path, size):
     path = tmp_path / 'a.tar'
     path.write_bytes(sized(size) + bytes(1024))
     with pytest.raises(ValueError, match='no plain tar|breaks off in'):
+        read_member(f'{path}/0.jpg')
+
+
+@pytest.mark.parametrize('kind', [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize('bits', [60, 80])
+def test_names_that_fit_into_no_memory_are_rejected(tmp_path, kind, bits):
+    path = tmp_path / 'a.tar'
+    size = b'\x80' + (2**bits).to_bytes(11, 'big')
+    path.write_bytes(sized(size, kind) + bytes(1024))
+    with pytest.raises(ValueError, match='no plain tar'):
         read_member(f'{path}/0.jpg')
 
 
