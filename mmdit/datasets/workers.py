@@ -1,5 +1,6 @@
-"""Signals in the processes that load data."""
+"""Signals in the processes that load data, and ends of processes that help."""
 
+import multiprocessing
 import os
 import signal
 from threading import Thread
@@ -32,3 +33,19 @@ def _wait_for_its_end() -> None:
     while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
         signal.alarm(GRACE)  # not for ever
     os._exit(0)
+
+
+def end_with_parent() -> None:
+    """Let this worker of a pool end with its process, however that ends.
+
+    A worker whose process was killed would wait for a task for ever, and hold
+    what it inherited, locks of files among it. The ``initializer`` of a pool.
+    """
+    Thread(target=_follow_parent, name='parent', daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -14,6 +14,7 @@ import numpy as np
 from ..reading.images import TURNED, near_path
 from ..reading.segmentations import FLAWS, draw_with_flaws, read_labels
 from ..transforms.loading import LoadReferImage
+from ..workers import end_with_parent
 from .report import Finding
 
 # Results are handed over in packs, which costs less than one by one.
@@ -129,7 +130,7 @@ def run(
 ) -> Iterator[tuple[list[Finding], list[float]]]:
     """Do all jobs in processes of their own, whose crash is a finding."""
     done = 0
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
         results = pool.map(check, jobs, chunksize=_PACK)
         try:
             for result in track(results, len(jobs), description):

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.logging import print_log
 
+from mmdit.datasets.workers import end_with_parent
 from mmdit.indexing import Write, open_index, read_at
 
 from .rows import FORMAT, Row, check_kind, check_lines, split_lines
@@ -297,7 +298,7 @@ def _processes(parts: int) -> Iterator[Callable]:
         yield map
         return
     context = multiprocessing.get_context('fork')
-    with ProcessPoolExecutor(workers, context) as pool:
+    with ProcessPoolExecutor(workers, context, end_with_parent) as pool:
         try:
             yield pool.map
         finally:

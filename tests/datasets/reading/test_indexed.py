@@ -1,10 +1,14 @@
 """JSON-lines files, read row by row."""
 
 import copy
+import fcntl
 import json
 import os
 import pickle
 import random
+import time
+from contextlib import suppress
+from multiprocessing import get_context
 
 import pytest
 
@@ -89,6 +93,36 @@ def test_parts_are_checked_by_several_processes(tmp_path, monkeypatch):
     monkeypatch.setattr(indexed, '_PART', 1000)
     monkeypatch.setattr(indexed.os, 'sched_getaffinity', lambda _: {0, 1})
     assert read_all(path) == expected
+
+
+def test_what_a_killed_process_began_another_one_ends(tmp_path, monkeypatch):
+    path, begun = tmp_path / 'rows.jsonl', tmp_path / 'begun'
+    path.write_text('\n'.join(map(row, range(40))))
+
+    def wait(*_):
+        begun.touch()
+        time.sleep(20)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(indexed, '_PART', 1000)
+        patch.setattr(indexed.os, 'sched_getaffinity', lambda _: {0, 1})
+        patch.setattr(indexed, 'check_lines', wait)
+        process = get_context('fork').Process(target=read_all, args=(path,))
+        process.start()
+    while not begun.exists():
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    with open(tmp_path / '.rows.jsonl.index.part') as part:
+        # Its workers had the lock, too.
+        for _ in range(500):
+            with suppress(BlockingIOError):
+                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.01)
+        else:
+            pytest.fail('the lock is still held')
+    assert read_all(path) == list(read_rows(path))
 
 
 @pytest.fixture
