@@ -59,12 +59,24 @@ def find_files(pattern: str, root: str = '') -> list[str]:
     Args:
         pattern: The path of a file is one, too.
         root: What of the pattern's beginning is to be taken literally.
+
+    Raises:
+        ValueError: Two of them are one file, by a link.
     """
     if os.path.isfile(pattern) or not glob.has_magic(pattern):
         return [pattern]
     rest = pattern.removeprefix(root)
     literal = glob.escape(pattern[: len(pattern) - len(rest)])
-    return sorted(glob.glob(literal + rest, recursive=True)) or [pattern]
+    paths = sorted(set(glob.glob(literal + rest, recursive=True)))
+    known: dict[str, str] = {}
+    for path in paths:
+        same = known.setdefault(os.path.realpath(path), path)
+        if same != path:
+            raise ValueError(
+                f'{same} and {path} of the pattern {pattern} are one file, '
+                'whose rows would count twice; expected each file once'
+            )
+    return paths or [pattern]
 
 
 class IndexedRows(Sequence):

@@ -220,6 +220,13 @@ def test_files_of_a_pattern_follow_one_another(tmp_path):
     assert read('*-*')[0] == items
 
 
+def test_a_file_of_two_names_is_told(ten):
+    ten.with_name('last.jsonl').symlink_to(ten)
+    with pytest.raises(ValueError, match='last.jsonl and .*ten.jsonl.* twice'):
+        find_files(f'{ten.parent}/*.jsonl')
+    assert find_files(f'{ten.parent}/**/**/t*.jsonl') == [str(ten)]
+
+
 def test_brackets_in_names_and_folders_are_no_pattern(tmp_path):
     root = tmp_path / 'set[1]'
     root.mkdir()
