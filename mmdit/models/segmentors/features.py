@@ -1,7 +1,7 @@
 """What was computed of images alone, for the next query about them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -24,17 +24,23 @@ class FeatureCache(ByteCache[tuple[Tensor, ...]]):
         super().__init__(max_bytes, _count_bytes)
 
     def encode(
-        self, images: Tensor, encode: Callable[[Tensor], tuple[Tensor, ...]]
+        self,
+        images: Tensor,
+        encode: Callable[[Tensor], tuple[Tensor, ...]],
+        weights: Iterable[Tensor] = (),
     ) -> tuple[Tensor, ...]:
         """Return ``encode(images)``, computed once for a single image.
 
         Args:
             images: (M, 3, h, w).
             encode: Returns tensors, which nobody may write into.
+            weights: What it computes with. Others than before, or changed
+                ones, make other features.
         """
         if not self.max_bytes or len(images) > 1 or torch.is_grad_enabled():
             return encode(images)
-        return self.get(_identify(images), lambda: encode(images))
+        key = _identify(images), tuple(map(_state_of, weights))
+        return self.get(key, lambda: encode(images))
 
 
 def _count_bytes(feats: tuple[Tensor, ...]) -> int:
@@ -49,3 +55,9 @@ def _identify(image: Tensor) -> str:
     pixels = image.cpu().contiguous().view(torch.uint8).numpy()
     digest = hashlib.sha256(pixels.data).hexdigest()
     return f'{image.shape} {image.dtype} {image.device} {precision} {digest}'
+
+
+def _state_of(weight: Tensor) -> tuple:
+    """Return what differs once a tensor was replaced or written into."""
+    version = 0 if weight.is_inference() else weight._version
+    return weight.data_ptr(), version, weight.dtype

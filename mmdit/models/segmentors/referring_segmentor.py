@@ -4,6 +4,8 @@ Shapes: B images with one expression each, h x w padded input.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -154,12 +156,17 @@ class ReferringSegmentor(BaseSegmentor):
         if self.training and not has_trunk:
             return self.extract_feat(inputs, text, text_mask)
         distinct, owner = find_distinct(inputs)
+        weights = chain(self.backbone.parameters(), self.backbone.buffers())
+        keep = partial(self.features.encode, weights=weights)
         if injector is None:
-            feats = self.features.encode(distinct, self.extract_feat)
+            feats = keep(distinct, self.extract_feat)
             return tuple(give_each(f, len(inputs), owner) for f in feats)
-        keep = self.features.encode if has_trunk else None
         return self.extract_feat(
-            distinct, text, text_mask, owner=owner, keep=keep
+            distinct,
+            text,
+            text_mask,
+            owner=owner,
+            keep=keep if has_trunk else None,
         )
 
     def _prompts(

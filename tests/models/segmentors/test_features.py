@@ -1,5 +1,8 @@
 """Features of images that are queried again."""
 
+import sys
+import threading
+
 import pytest
 import torch
 
@@ -53,3 +56,39 @@ def test_features_with_gradients_are_not_kept(encode):
     cache = FeatureCache(BYTES)
     cache.encode(torch.ones(1, 3, 4, 4), encode)
     assert cache.num_bytes == 0
+
+
+@torch.no_grad()
+def test_less_memory_keeps_less(encode):
+    cache = FeatureCache(2 * BYTES)
+    for i in range(2):
+        cache.encode(torch.full((1, 3, 4, 4), float(i)), encode)
+    cache.max_bytes = BYTES
+    assert cache.num_bytes == BYTES
+    for wrong in (-1, float('nan'), '64'):
+        with pytest.raises(ValueError, match=f'0 or more, got {wrong!r}'):
+            cache.max_bytes = wrong
+
+
+def test_several_threads_may_share_one():
+    cache, errors = FeatureCache(2 * BYTES), []
+    images = [torch.full((1, 3, 4, 4), float(i)) for i in range(5)]
+
+    @torch.no_grad()
+    def work():
+        try:
+            for i in range(400):
+                (found,) = cache.encode(images[i % 5], lambda x: (x + 1,))
+                assert torch.equal(found, images[i % 5] + 1)
+        except Exception as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(interval)
+    assert not errors and cache.num_bytes <= 2 * BYTES

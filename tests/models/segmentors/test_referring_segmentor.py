@@ -467,6 +467,14 @@ def test_what_is_kept_of_an_image_changes_no_bit(tiny_segmentor, injector):
     model.train().eval()
     predict('red')
     assert encoded == [1] * 6
+    # Also where the segmentor is not told.
+    model.backbone.load_state_dict(model.backbone.state_dict())
+    predict('red')
+    with torch.no_grad():
+        model.backbone.pos_embed.mul_(2)
+    masks = predict('red')
+    assert encoded == [1] * 8 and not torch.equal(masks, expected[0])
+    assert torch.equal(predict('red'), masks) and encoded == [1] * 8
 
 
 def test_late_text_trains_with_one_trunk_per_image(tiny_segmentor):
