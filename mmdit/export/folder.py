@@ -8,12 +8,21 @@ from mmengine.registry import DefaultScope
 
 from mmdit.datasets.pipeline import build_pipeline
 from mmdit.datasets.transforms import PackReferSegInputs
-from mmdit.runtime.settings import FLOAT32, INT8, TOKENIZER, Settings
+from mmdit.runtime.settings import (
+    FILE,
+    FLOAT32,
+    INT8,
+    TOKENIZER,
+    Settings,
+)
 
 from . import FORMATS, OPSET
-from .modules import has_trunk, make_parts
+from .modules import MaskPart, TextPart, TrunkPart, has_trunk, make_parts
 from .onnx import check_onnx, quantize, save_onnx
 from .program import save_program, trace, without_gradients
+
+# Of all files that a part may have had.
+_SUFFIXES = (*FORMATS['both'], INT8, f'{FLOAT32}.data')
 
 
 def export_model(
@@ -34,7 +43,7 @@ def export_model(
     Args:
         model: A :class:`ReferringSegmentor` with weights, in evaluation mode.
         cfg: Its config, whose ``test_dataloader`` says how images enter.
-        folder: Where to write; files of an earlier export are replaced.
+        folder: Where to write; those of an earlier export are removed.
         format: A key of ``FORMATS``.
         opset: Version of ONNX's operators.
         int8: Write graphs with int8 weights, too; see
@@ -58,6 +67,7 @@ def export_model(
     settings = make_settings(model, cfg)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_earlier(folder)
     paths = []
     with without_gradients(model):
         for part in parts:
@@ -70,13 +80,25 @@ def export_model(
                     continue
                 save_onnx(part, program, path, opset)
                 settings.opset, settings.int8 = opset, int8
-                path.with_suffix(INT8).unlink(missing_ok=True)
                 if int8:
                     paths.append(quantize(path))
     tokenizer = model.text_encoder.tokenizer.backend_tokenizer
     tokenizer.save(str(folder / TOKENIZER))
     settings.save(folder)
     return paths
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove settings and graphs of an earlier export.
+
+    The settings first, as they are written last: a folder without them, of an
+    export that was interrupted, is run by nobody.
+    """
+    names = [FILE]
+    for part in (TextPart, TrunkPart, MaskPart):
+        names += [f'{part.name}{suffix}' for suffix in _SUFFIXES]
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
 
 
 def make_settings(model: Any, cfg: Any) -> Settings:

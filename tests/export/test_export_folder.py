@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from exported_models import RESIZE, build_model, make_config
 
+from mmdit.export import folder
 from mmdit.export.folder import export_model, make_settings
 from mmdit.runtime.settings import load_settings
 
@@ -92,3 +93,25 @@ def test_mistakes_are_explained(tiny_segmentor, tmp_path):
         export_model(model, config, tmp_path, 'torch', int8=True)
     with pytest.raises(ValueError, match='opset 11 is older than 18'):
         export_model(model, config, tmp_path, opset=11)
+
+
+@pytest.mark.parametrize(
+    'earlier', ['trunk.onnx', 'trunk.int8.onnx', 'mask.onnx.data', 'text.pt2']
+)
+def test_nothing_of_an_earlier_export_is_run(
+    tiny_segmentor, tmp_path, monkeypatch, earlier
+):
+    def fail(*_):
+        raise KeyboardInterrupt
+
+    for name in (earlier, 'settings.json', 'notes.onnx'):
+        (tmp_path / name).write_text('of another model')
+    config = make_config(tiny_segmentor, RESIZE)
+    model = build_model(tiny_segmentor)
+    with pytest.raises(ValueError):  # before anything is removed
+        export_model(model, config, tmp_path, opset=11)
+    assert (tmp_path / earlier).exists()
+    monkeypatch.setattr(folder, 'trace', fail)
+    with pytest.raises(KeyboardInterrupt):
+        export_model(model, config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ['notes.onnx']
