@@ -9,6 +9,8 @@ import csv
 import json
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
@@ -38,16 +40,26 @@ class RowFile:
         self._file: BinaryIO | None = None
 
     def extend(self, rows: Iterable[dict]) -> None:
-        """Append rows, whose values are what JSON has."""
+        """Append rows, whose values are what JSON has.
+
+        Raises:
+            OSError: They cannot be written, for the disk is full.
+        """
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         text = ''.join(f'{line}\n' for line in lines)
-        self._open().write(text.encode('utf-8', 'surrogatepass'))
+        if self._file is None:
+            self._file = self._new_file()
+        self._file.write(text.encode('utf-8', 'surrogatepass'))
+        # Or a full disk would be told when the other processes wait.
+        self._file.flush()
 
     def clear(self) -> None:
         """Remove all rows."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        # What cannot be written is not wanted any more.
+        with suppress(OSError):
+            if file is not None:
+                file.close()
 
     def gather(self, device: str, folder: str | None) -> list[BinaryIO]:
         """Return the files of all processes to the first, none to others.
@@ -56,11 +68,11 @@ class RowFile:
             device: As in MMEngine's ``collect_results``, like ``folder``.
             folder: The folder that all processes share.
         """
-        own = self._open()
+        own = self._file or BytesIO()
         own.seek(0)
         if get_world_size() == 1:
             return [own]
-        parts = [self._new_file() for _ in range(get_world_size())]
+        parts: list[BinaryIO] = []
         failure: OSError | None = None
         goes_on = [True]
         while goes_on[0]:
@@ -70,6 +82,7 @@ class RowFile:
             if is_main_process():
                 assert chunks is not None
                 try:
+                    parts = parts or [self._new_file() for _ in chunks]
                     for part, chunk in zip(parts, chunks, strict=True):
                         part.write(chunk)
                 # The other processes wait to hear of it.
@@ -79,12 +92,7 @@ class RowFile:
             broadcast_object_list(goes_on)
         if failure is not None:
             raise failure
-        return parts if is_main_process() else []
-
-    def _open(self) -> BinaryIO:
-        if self._file is None:
-            self._file = self._new_file()
-        return self._file
+        return parts
 
     def _new_file(self) -> BinaryIO:
         if self._folder is not None:
@@ -96,8 +104,9 @@ class OrderedRows:
     """The rows of a data set in its order, read anew at each iteration.
 
     Args:
-        parts: Files of rows. Of an item that several rows are of, the first
-            row counts: samplers repeat items at the end.
+        parts: Files of rows. Of an item that several rows are of, the last
+            row counts: samplers repeat items at the end, and an evaluation
+            that was interrupted leaves its own.
         size: Number of items of the data set.
 
     Raises:
@@ -117,7 +126,7 @@ class OrderedRows:
                 idx = json.loads(line)['sample_idx']
                 if not 0 <= idx < size:
                     others.add(idx)
-                elif self._places[idx] < 0:
+                else:
                     self._places[idx] = place
                 place += len(line)
             self._starts.append(place)

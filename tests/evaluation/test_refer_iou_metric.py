@@ -113,6 +113,49 @@ def test_each_evaluation_starts_afresh():
         assert metric.evaluate(len(samples)) == evaluate(samples)
 
 
+def test_what_an_interrupted_evaluation_left_does_not_count():
+    metric, samples = ReferIoUMetric(), random_samples(5)
+    others = [make_sample(i, [[1]], [[0]]) for i in range(3)]
+    metric.process(None, [sample.to_dict() for sample in others])
+    metric.process(None, [sample.to_dict() for sample in samples])
+    assert metric.evaluate(5) == evaluate(samples)
+
+
+def test_a_full_disk_is_told_when_rows_are_written(monkeypatch):
+    metric = ReferIoUMetric()
+    samples = [sample.to_dict() for sample in random_samples(3)]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            row_files.RowFile,
+            '_new_file',
+            lambda _: os.fdopen(os.open('/dev/full', os.O_RDWR), 'r+b'),
+        )
+        for score in (metric.process, lambda *_: metric.evaluate(3)):
+            with pytest.raises(OSError, match='No space left'):
+                score(None, samples)
+    metric.process(None, samples)
+    assert metric.evaluate(3) == evaluate(random_samples(3))
+
+
+def test_without_a_place_for_rows_no_process_is_left_waiting(monkeypatch):
+    metric, travelled = ReferIoUMetric(), []
+    metric.process(None, [random_samples(1)[0].to_dict()])
+
+    def collect(part, size, *_):
+        travelled.extend(part * size)
+        return part * size
+
+    def fail(_):
+        raise OSError('Too many open files')
+
+    monkeypatch.setattr(row_files, 'get_world_size', lambda: 2)
+    monkeypatch.setattr(row_files, 'collect_results', collect)
+    monkeypatch.setattr(row_files.RowFile, '_new_file', fail)
+    with pytest.raises(OSError, match='Too many open files'):
+        metric.evaluate(1)
+    assert len(travelled) == 2
+
+
 @pytest.mark.parametrize('place', ['pred_sem_seg', 'gt_sem_seg', 'ori_shape'])
 def test_masks_of_another_size_name_the_pipeline(place):
     small, large = np.ones((3, 4)), np.ones((6, 8))
