@@ -321,8 +321,8 @@ class SAMViT(BaseModule):
                 prompt = self.text_injector(
                     i - blocks.start, text, prompt, image, text_mask
                 )
-                update_text = self.text_injector.reads_prompt and i + 1 < len(
-                    self.blocks
+                update_text = (
+                    self.text_injector.reads_prompt and i + 1 < blocks.stop
                 )
             inputs = image, prompt, text_mask, update_text
             if self.with_cp and self.training:

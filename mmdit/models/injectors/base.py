@@ -136,6 +136,8 @@ class TokenInjector(TextInjector):
             torch.empty(depth - self.first_layer, num_tokens, embed_dims)
         )
         nn.init.normal_(self.offsets, std=0.02)
+        # None of a single block: nothing would ever have a gradient.
+        self.offsets.requires_grad_(self.offsets.numel() > 0)
 
     def adapt(self, text: Tensor) -> Tensor:
         """Map (B, L, D) text to the encoder's width, once per forward."""

@@ -20,7 +20,7 @@ def build_injector(
         cfg: Config of an injector. Beside its arguments, that of every
             injector may have ``first_block``, the first block that sees text
             (0): those before it are plain blocks. The injector is built for
-            the others, as if they were the whole encoder.
+            the others that run, as if they were the whole encoder.
         embed_dims: Encoder width C.
         depth: Number of encoder blocks.
         text_dims: Width D of the text.
@@ -41,7 +41,7 @@ def build_injector(
         )
     _check_known(cfg)
     sizes: dict[str, Any] = dict(embed_dims=embed_dims, text_dims=text_dims)
-    injector = build_part(cfg, dict(sizes, depth=depth - first))
+    injector = build_part(cfg, dict(sizes, depth=last + 1 - first))
     injector.first_block = first
     return injector
 

@@ -6,6 +6,7 @@ from mmengine.model import (
     convert_sync_batchnorm,
     revert_sync_batchnorm,
 )
+from small_models import INJECTORS
 from torch import nn
 from torch.nn import functional as F
 
@@ -95,6 +96,20 @@ def test_blocks_that_no_map_depends_on_do_not_train():
     unused = {n for n, p in model.named_parameters() if p.grad is None}
     assert {n.split('.')[1] for n in unused} == {'2'}
     assert trainable(model).isdisjoint(unused)
+
+
+@pytest.mark.parametrize('out_indices', [(0,), (0, 1)])
+@pytest.mark.parametrize('injector', INJECTORS[1:])
+def test_injectors_have_nothing_for_blocks_that_do_not_run(
+    injector, out_indices
+):
+    """Nor has one of a single block anything that blocks after it use."""
+    cfg = dict(type=f'mmdit.{injector}')
+    model = build(out_indices=out_indices, text_injector=cfg, text_dims=12)
+    maps = model.train()(torch.randn(1, 3, 32, 32), torch.randn(1, 3, 12))
+    sum(m.square().mean() for m in maps).backward()
+    used = {n for n, p in model.named_parameters() if p.grad is not None}
+    assert trainable(model) == used
 
 
 def test_depths_count_from_patches_to_what_follows():
