@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,12 @@ def run_section(name: str, args: argparse.Namespace, seconds: float) -> dict:
             status = process.wait(seconds)
             state = 'finished' if status == 0 else 'failed'
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             state = 'not finished'
+        finally:
+            # Also where this process is interrupted.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     entry: dict[str, Any] = dict(
         section=name,
         state=state,
@@ -202,12 +206,16 @@ def _cell(text: str) -> str:
     return ' '.join(text.replace('|', '/').split())
 
 
-def main() -> None:
-    """Run the sections, print and write what they say."""
+def main() -> int:
+    """Run the sections, print and write what they say.
+
+    Returns:
+        The exit status: 1 where a section failed, else 0.
+    """
     args = parse_args()
     if args.into is not None:
         write_rows(args.sections[0], args)
-        return
+        return 0
     stop = time.perf_counter() + LIMIT * args.patience
     args.out.parent.mkdir(parents=True, exist_ok=True)
     report: dict = dict(machine=describe_machine(args.device), sections=[])
@@ -219,7 +227,9 @@ def main() -> None:
         args.out.write_text(json.dumps(report, indent=1) + '\n')
     print(format_table(report))
     print(f'wrote {args.out}')
+    return int(any(e['state'] == 'failed' for e in report['sections']))
 
 
 if __name__ == '__main__':
-    main()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    sys.exit(main())

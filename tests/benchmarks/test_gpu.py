@@ -1,6 +1,8 @@
 """benchmarks/gpu.py, as far as a CPU shows it."""
 
 import json
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -44,7 +46,7 @@ def test_each_section_ends_in_its_own_way(monkeypatch, tmp_path, capsys):
     out = tmp_path / 'new/gpu.json'
     options = ['--device', 'cpu', '--out', str(out), '--sections', *ENDINGS]
     monkeypatch.setattr(sys, 'argv', ['gpu.py', *options])
-    gpu.main()
+    assert gpu.main() == 1
     entries = json.loads(out.read_text())['sections']
     states = {entry['section']: entry['state'] for entry in entries}
     assert states == dict(
@@ -64,8 +66,29 @@ def test_no_section_begins_without_time(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(gpu, 'section_command', lambda *_: ['sleep', '600'])
     options = ['--patience', '0', '--out', str(tmp_path / 'gpu.json')]
     monkeypatch.setattr(sys, 'argv', ['gpu.py', '--device=cpu', *options])
-    gpu.main()
+    assert gpu.main() == 0
     assert capsys.readouterr().out.count('not finished') == len(gpu.SECONDS)
+
+
+def test_an_interrupted_run_leaves_no_section(monkeypatch, tmp_path):
+    import gpu
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout=None):
+            begun.append(self)
+            if timeout is None:
+                return super().wait()
+            raise KeyboardInterrupt
+
+    begun = []
+    monkeypatch.setattr(gpu.subprocess, 'Popen', Interrupted)
+    monkeypatch.setattr(gpu, 'section_command', lambda *_: ['sleep', '60'])
+    options = ['--device=cpu', '--out', str(tmp_path / 'gpu.json')]
+    monkeypatch.setattr(sys, 'argv', ['gpu.py', *options])
+    monkeypatch.setattr(gpu, 'describe_machine', lambda _: {})
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main()
+    assert begun[0].returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
