@@ -170,7 +170,9 @@ class _RowFile:
         self._stamp = index.stamp
         # A plain array, of the same memory, is faster.
         self._numbers = np.asarray(index.numbers)
-        self.lines, gaps = self._numbers[-2:].tolist()
+        last: list[int] = self._numbers[-2:].tolist()
+        # Somebody may have written an index of a single number.
+        self.lines, gaps = last if len(last) == 2 else [-1, -1]
         self.rows = len(self._numbers) - 3 - 2 * gaps
         if min(self.rows, self.lines, gaps) < 0:
             raise ValueError(f'the index of {self.path} is damaged; remove it')

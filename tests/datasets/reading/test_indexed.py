@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from multiprocessing import get_context
 
+import numpy as np
 import pytest
 
 from mmdit import indexing
@@ -185,6 +186,17 @@ def test_a_row_is_checked_whenever_it_is_read(ten):
         with pytest.raises(ValueError, match=f'{ten}, line 3: .*{message}'):
             rows[2]
         assert rows[3][1].name == 3
+
+
+@pytest.mark.parametrize('numbers', [[7], [9, 1], [0, 9, 9, 2**62]])
+def test_an_index_that_somebody_else_wrote_is_told(ten, numbers):
+    def forge(write):
+        write(np.array(numbers))
+        return bytes(32)
+
+    indexing.open_index(ten, indexed._KIND, forge)
+    with pytest.raises(ValueError, match=f'index of {ten} is damaged; remove'):
+        IndexedRows([str(ten)], as_it_is)
 
 
 def test_files_of_a_pattern_follow_one_another(tmp_path):
