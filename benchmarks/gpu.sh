@@ -20,8 +20,13 @@ pack() {
     local pip=("$python" -m pip --disable-pip-version-check)
     local names=$root/benchmarks/gpu_wheels.txt
     local lock=$root/requirements/lock.txt
+    if [[ -d $wheels && ! -f $wheels/commit && $(ls -A -- "$wheels") ]]; then
+        echo "error: $wheels holds other files; WHEELS must be a new folder" >&2
+        exit 1
+    fi
     rm -rf -- "$wheels"
     mkdir -p -- "$wheels"
+    git -C "$root" rev-parse --short HEAD >"$wheels/commit"
     # Built here, because one of them comes as source only; pure Python.
     "${pip[@]}" wheel --quiet --no-deps --wheel-dir "$wheels" \
         --constraint "$lock" --requirement <(grep -v '# compiled' "$names")
@@ -30,7 +35,6 @@ pack() {
         --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
         --platform manylinux2014_x86_64 --dest "$wheels" \
         --constraint "$lock" --requirement <(grep '# compiled' "$names")
-    git -C "$root" rev-parse --short HEAD >"$wheels/commit"
     local size
     size=$(du -sk -- "$wheels" | cut -f1)
     if ((size > most)); then

@@ -1,9 +1,11 @@
 """benchmarks/gpu.py, as far as a CPU shows it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +147,16 @@ def test_wheels_are_of_the_lock(monkeypatch):
     for line in (ROOT / 'benchmarks/gpu_wheels.txt').read_text().splitlines():
         name = line.partition('#')[0].strip()
         assert not name or f'\n{name}==' in lock, name
+
+
+def test_a_folder_of_other_files_is_not_emptied(tmp_path):
+    (tmp_path / 'thesis.tex').touch()
+    script = Path(__file__).parents[2] / 'benchmarks' / 'gpu.sh'
+    done = subprocess.run(
+        ['bash', script, '--pack'],
+        env=os.environ | dict(WHEELS=str(tmp_path), PYTHON='false'),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and 'holds other files' in done.stderr
+    assert os.listdir(tmp_path) == ['thesis.tex']
