@@ -19,15 +19,17 @@ MAX_BYTES = 2**31 - 2**24
 def check_onnx(opset: int, int8: bool = False) -> None:
     """Reject what cannot be written before anything is traced."""
     with needed_by('export to ONNX', 'mmdit-seg[onnx]'):
-        import onnx  # noqa: F401
+        import onnx
         import onnxscript  # noqa: F401
 
         if int8:
             import onnxruntime  # noqa: F401
-    if opset < OPSET:
+    newest = onnx.defs.onnx_opset_version()
+    if not OPSET <= opset <= newest:
         raise ValueError(
-            f'opset {opset} is older than {OPSET}, the oldest that can be '
-            'written without conversion'
+            f'opset {opset} cannot be written; expected {OPSET}, the oldest '
+            f'without conversion, to {newest}, the newest of the installed '
+            f'onnx {onnx.__version__}'
         )
 
 

@@ -91,8 +91,9 @@ def test_mistakes_are_explained(tiny_segmentor, tmp_path):
         export_model(model, config, tmp_path, 'coreml')
     with pytest.raises(ValueError, match="int8 weights .* got .* 'torch'"):
         export_model(model, config, tmp_path, 'torch', int8=True)
-    with pytest.raises(ValueError, match='opset 11 is older than 18'):
-        export_model(model, config, tmp_path, opset=11)
+    for opset in (17, 99):
+        with pytest.raises(ValueError, match=f'opset {opset} .*expected 18'):
+            export_model(model, config, tmp_path, opset=opset)
 
 
 @pytest.mark.parametrize(
