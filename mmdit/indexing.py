@@ -157,13 +157,17 @@ def read_at(path: str, stamp: Stamp, start: int, size: int) -> bytes:
     Raises:
         ValueError: The file is in another state, or has no such part.
     """
-    # Somebody may have written an index that asks for terabytes.
-    is_there = 0 <= start <= start + size <= stamp.size
-    if is_there:
-        # Held, or another thread might close it and open another file.
-        file = _open(path, stamp)
+    # Held, or another thread might close it and open another file.
+    file = _open(path, stamp)
+    # It may be written into while it is open.
+    content = None
+    if (
+        stamp_of(os.fstat(file.number)) == stamp
+        # Somebody may have written an index that asks for terabytes.
+        and 0 <= start <= start + size <= stamp.size
+    ):
         content = os.pread(file.number, size, start)
-    if not is_there or len(content) != size:
+    if content is None or len(content) != size:
         raise ValueError(_CHANGED.format(path))
     return content
 
@@ -171,8 +175,8 @@ def read_at(path: str, stamp: Stamp, start: int, size: int) -> bytes:
 class _Descriptor:
     """An open file, closed when nobody uses it; processes may share it."""
 
-    def __init__(self, path: str) -> None:
-        self.number = os.open(path, os.O_RDONLY)
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __del__(self) -> None:
         os.close(self.number)
@@ -180,10 +184,7 @@ class _Descriptor:
 
 @lru_cache(_MAX_OPEN)
 def _open(path: str, stamp: Stamp) -> _Descriptor:
-    file = _Descriptor(path)
-    if stamp_of(os.fstat(file.number)) != stamp:
-        raise ValueError(_CHANGED.format(path))
-    return file
+    return _Descriptor(os.open(path, os.O_RDONLY))
 
 
 def _places(path: str) -> list[Path]:

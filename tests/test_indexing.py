@@ -234,12 +234,13 @@ def test_parts_of_the_file_are_read(path):
             read_at(str(path), stamp, start, size)
 
 
-def test_a_changed_file_is_not_read_in_part(path):
+@pytest.mark.parametrize('content', [b'1', b'1 2 3\n4\n', b'3 2 1\n'])
+def test_a_changed_file_is_not_read_in_part(path, content):
     stamp = reopen(path, []).stamp
     read_at(str(path), stamp, 2, 3)
-    path.write_bytes(b'1')  # cut, while it is open
+    path.write_bytes(content)  # while it is open
     with pytest.raises(ValueError, match='was changed'):
-        read_at(str(path), stamp, 2, 3)
+        read_at(str(path), stamp, 0, 1)
     indexing._open.cache_clear()
     with pytest.raises(ValueError, match='was changed'):
         read_at(str(path), stamp, 0, 1)
