@@ -1,10 +1,10 @@
 """What was computed of images alone, for the next query about them."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmdit.caching import ByteCache
 
@@ -27,18 +27,21 @@ class FeatureCache(ByteCache[tuple[Tensor, ...]]):
         self,
         images: Tensor,
         encode: Callable[[Tensor], tuple[Tensor, ...]],
-        weights: Iterable[Tensor] = (),
+        encoder: nn.Module | None = None,
     ) -> tuple[Tensor, ...]:
         """Return ``encode(images)``, computed once for a single image.
 
         Args:
             images: (M, 3, h, w).
             encode: Returns tensors, which nobody may write into.
-            weights: What it computes with. Others than before, or changed
-                ones, make other features.
+            encoder: What it computes with. Other weights than before, or
+                changed ones, make other features.
         """
         if not self.max_bytes or len(images) > 1 or torch.is_grad_enabled():
             return encode(images)
+        weights: list[Tensor] = []
+        if encoder is not None:
+            weights = [*encoder.parameters(), *encoder.buffers()]
         key = _identify(images), tuple(map(_state_of, weights))
         return self.get(key, lambda: encode(images))
 

@@ -5,7 +5,6 @@ Shapes: B images with one expression each, h x w padded input.
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import torch
@@ -156,8 +155,7 @@ class ReferringSegmentor(BaseSegmentor):
         if self.training and not has_trunk:
             return self.extract_feat(inputs, text, text_mask)
         distinct, owner = find_distinct(inputs)
-        weights = chain(self.backbone.parameters(), self.backbone.buffers())
-        keep = partial(self.features.encode, weights=weights)
+        keep = partial(self.features.encode, encoder=self.backbone)
         if injector is None:
             feats = keep(distinct, self.extract_feat)
             return tuple(give_each(f, len(inputs), owner) for f in feats)
