@@ -195,8 +195,15 @@ class ReferIoUMetric(BaseMetric):
     def _score(self, rows: OrderedRows) -> dict:
         """Score the rows of all ranks, and write them."""
         metrics = self.compute_metrics(rows)
-        if self.out_file is not None:
-            write_rows(rows, self.out_file)
+        try:
+            if self.out_file is not None:
+                write_rows(rows, self.out_file)
+        # An evaluation may have taken hours.
+        except OSError as error:
+            raise OSError(
+                f'{self.out_file} cannot be written ({error}); the scores '
+                f'are {metrics}'
+            ) from error
         if self.prefix:
             metrics = {f'{self.prefix}/{k}': v for k, v in metrics.items()}
         return metrics

@@ -290,6 +290,13 @@ def test_a_failed_write_keeps_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ['rows.json']
 
 
+def test_a_failed_write_costs_no_scores(tmp_path):
+    # A name of 255 bytes leaves none for that of the part.
+    path = tmp_path / f'{"x" * 250}.json'
+    with pytest.raises(OSError, match="x.json cannot .* are {'mIoU': 75.0"):
+        evaluate([make_sample(0, *row_of_pixels(3, 4))], out_file=path)
+
+
 def test_another_file_type_is_rejected():
     with pytest.raises(ValueError, match=r'\.json or \.csv, got rows.pkl'):
         ReferIoUMetric(out_file='rows.pkl')
