@@ -48,7 +48,7 @@ class ReferJSONLDataset(BaseDataset):
     def __init__(
         self,
         *,
-        ann_file: str,
+        ann_file: str | os.PathLike,
         data_prefix: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -58,9 +58,17 @@ class ReferJSONLDataset(BaseDataset):
                 f'data_prefix of ReferJSONLDataset has no '
                 f'{", ".join(unknown)}; set {" or ".join(_PREFIXES)}'
             )
+        if not isinstance(ann_file, str | os.PathLike):
+            raise TypeError(
+                f'ann_file of ReferJSONLDataset is {ann_file!r}, expected the '
+                "path of a file, or a pattern such as 'part-*.jsonl' of "
+                'several'
+            )
         # Items stay in the file: there is nothing to keep in memory.
         kwargs['serialize_data'] = False
-        super().__init__(ann_file=ann_file, data_prefix=prefix, **kwargs)
+        super().__init__(
+            ann_file=os.fspath(ann_file), data_prefix=prefix, **kwargs
+        )
 
     def load_data_list(self) -> IndexedRows:
         """Return the records of all rows, to be read when asked for."""

@@ -111,6 +111,13 @@ def test_the_file_is_joined_to_data_root(tiny_jsonl):
     assert load(dataset[4])['gt_seg_map'].sum() == 100
 
 
+def test_the_file_may_be_a_path_and_no_list(tiny_jsonl):
+    folder, name = tiny_jsonl.parent, Path(tiny_jsonl.name)
+    assert len(ReferJSONLDataset(ann_file=name, data_root=str(folder)))
+    with pytest.raises(TypeError, match=r"ann_file .* is \[.*'part-\*.jsonl'"):
+        ReferJSONLDataset(ann_file=[str(name)], data_root=str(folder))
+
+
 def test_images_and_masks_in_a_tar_shard_are_the_same(tiny_jsonl):
     root = tiny_jsonl.parent
     (root / 'lists').mkdir()
