@@ -109,6 +109,9 @@ class OrderedRows:
             that was interrupted leaves its own.
         size: Number of items of the data set.
 
+    Attributes:
+        names: Keys of all rows; some data sets say more than others.
+
     Raises:
         RuntimeError: An item has no row.
     """
@@ -118,12 +121,15 @@ class OrderedRows:
         # Of each item the place of its row, as if all were one file.
         self._places = np.full(size, -1, np.int64)
         self._starts = [0]
+        self.names: dict[str, None] = {}
         others = set()
         for part in parts:
             part.seek(0)
             place = self._starts[-1]
             for line in part:
-                idx = json.loads(line)['sample_idx']
+                row = json.loads(line)
+                self.names.update(dict.fromkeys(row))
+                idx = row['sample_idx']
                 if not 0 <= idx < size:
                     others.add(idx)
                 else:
@@ -155,14 +161,14 @@ def _check_complete(places: np.ndarray, others: set[int]) -> None:
     )
 
 
-def write_rows(rows: Iterable[dict], path: Path) -> None:
+def write_rows(rows: OrderedRows, path: Path) -> None:
     """Write the rows to a .json or .csv file, whole or not at all."""
     write = _write_json if path.suffix == '.json' else _write_csv
     with open_text(path) as file:
         write(rows, file)
 
 
-def _write_json(rows: Iterable[dict], file: TextIO) -> None:
+def _write_json(rows: OrderedRows, file: TextIO) -> None:
     """Write what ``json.dump`` with ``indent=1`` writes of a list."""
     before = '[\n '
     for row in rows:
@@ -172,10 +178,7 @@ def _write_json(rows: Iterable[dict], file: TextIO) -> None:
     file.write('\n]')
 
 
-def _write_csv(rows: Iterable[dict], file: TextIO) -> None:
-    writer = None
-    for row in rows:
-        if writer is None:
-            writer = csv.DictWriter(file, list(row))
-            writer.writeheader()
-        writer.writerow(row)
+def _write_csv(rows: OrderedRows, file: TextIO) -> None:
+    writer = csv.DictWriter(file, list(rows.names))
+    writer.writeheader()
+    writer.writerows(rows)

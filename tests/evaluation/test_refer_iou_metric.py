@@ -279,6 +279,20 @@ def test_one_row_per_expression_is_written(tmp_path, suffix):
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_data_sets_may_say_more_than_others(tmp_path):
+    path = tmp_path / 'rows.csv'
+    more = dict(dataset='own', split='val')
+    pair = row_of_pixels(1, 2)
+    evaluate(
+        [make_sample(0, *pair), make_sample(1, *pair, **more)], out_file=path
+    )
+    with open(path, newline='') as file:
+        found = [
+            (row['dataset'], row['split']) for row in csv.DictReader(file)
+        ]
+    assert found == [('', ''), ('own', 'val')]
+
+
 def test_a_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / 'rows.json'
     path.write_text('old')
