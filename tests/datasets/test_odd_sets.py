@@ -38,7 +38,7 @@ def few_objects_to_collect():
 class InThisProcess:
     """Stands for a pool of processes, whose start takes most of the time."""
 
-    def __init__(self, workers):
+    def __init__(self, workers, initializer=None):
         self.map = lambda check, jobs, chunksize: map(check, jobs)
 
     def __enter__(self):
