@@ -53,13 +53,6 @@ _look = dict(began=0.0, was_long=False)
 _spent = dict(before=0.0)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers():
-    """One process more than cores: some tests wait for processes."""
-    # Beyond 8 they cost more memory than they save time.
-    return min(8, len(os.sched_getaffinity(0)) + 1)
-
-
 def pytest_configure(config):
     """Give every process of several one thread; workers inherit it."""
     if config.getoption('numprocesses', None):
