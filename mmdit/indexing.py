@@ -252,7 +252,11 @@ def _lock(path: Path) -> BinaryIO:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         file = os.fdopen(_open_plain(path, flags), 'r+b')
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _say_that_it_waits(path)
+                fcntl.flock(file, fcntl.LOCK_EX)
         # Not all network file systems can.
         except OSError:
             path.unlink(missing_ok=True)
@@ -262,6 +266,14 @@ def _lock(path: Path) -> BinaryIO:
         if _is_at(file, path):
             return file
         file.close()
+
+
+def _say_that_it_waits(path: Path) -> None:
+    from mmengine.logging import print_log
+
+    print_log(
+        f'waiting for another process that writes {path}', logger='current'
+    )
 
 
 def _open_plain(path: Path, flags: int) -> int:

@@ -197,6 +197,32 @@ def test_of_several_processes_one_makes_it(path):
     assert set(os.listdir(path.parent)) == {path.name, index_file(path).name}
 
 
+def test_who_waits_says_so(path, monkeypatch):
+    waits, said = threading.Event(), []
+
+    def say(text, logger):
+        said.append(text)
+        waits.set()
+
+    def make(write):
+        # The other one waits now, or never will.
+        waits.wait(60)
+        write(np.arange(3))
+        return bytes(32)
+
+    def open_it():
+        open_index(path, KIND, make)
+
+    monkeypatch.setattr('mmengine.logging.print_log', say)
+    threads = [threading.Thread(target=open_it) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    part = part_file(path)
+    assert said == [f'waiting for another process that writes {part}']
+
+
 def test_a_failure_leaves_nothing_and_the_next_one_goes_on(path):
     def fail(write):
         write(np.arange(5))
