@@ -15,13 +15,16 @@ CHUNK = 1 << 20
 # endless data, on which a mere comparison never ends.
 MAX_EXPANDED = 10_000_000
 _LEGACY_PICKLES = 5
+_ZIP = b'PK\3\4'
 
 
 def check_archive(path: Path) -> None:
     """Raise where a file is damaged, or forged to need more than its size."""
     with path.open('rb') as file:
-        if not zipfile.is_zipfile(file):
-            file.seek(0)
+        # As PyTorch decides; Python's zipfile would look at the end.
+        is_archive = file.read(len(_ZIP)) == _ZIP
+        file.seek(0)
+        if not is_archive:
             # Number, version, system, the data, and the keys of its storages.
             for _ in range(_LEGACY_PICKLES):
                 _check_pickle(_Whole(file, path.stat().st_size))
@@ -55,6 +58,9 @@ def _check_sizes(archive: zipfile.ZipFile, available: int) -> None:
             'its parts are compressed or overlap, as torch.save never writes '
             'them'
         )
+    # With something before them, others could see other parts than zipfile.
+    if parts and min(part.header_offset for part in parts) > 0:
+        raise ValueError('it holds more than one archive')
 
 
 def _check_sum(archive: zipfile.ZipFile, name: str) -> None:

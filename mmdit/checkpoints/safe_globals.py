@@ -17,7 +17,7 @@ from .archive import check_archive
 from .plain_data import to_plain_data
 from .stand_ins import STAND_INS
 
-_REJECTED = re.compile(r'GLOBAL (\S+)')
+_REJECTED = re.compile(r'GLOBAL ([^\s:]+)')
 
 
 def load_pickle(path: Path, map_location: Any = 'cpu') -> Any:

@@ -161,6 +161,29 @@ def test_compressed_parts_are_rejected(tmp_path):
         read_checkpoint(str(path))
 
 
+@pytest.mark.parametrize(
+    ('before', 'message'),
+    [
+        # PyTorch goes by the first bytes, zipfile by the last.
+        (
+            b'cbuiltins\nbytearray\nJ\xff\xff\xff\x70\x85R.',
+            'refers to bytearray',
+        ),
+        (b'PK\3\4', 'more than one archive'),
+        (None, 'more than one archive'),
+    ],
+)
+def test_what_stands_before_an_archive_is_not_left_out(
+    tmp_path, before, message
+):
+    path = tmp_path / 'a.pth'
+    torch.save(dict(a=torch.zeros(1)), path)
+    content = path.read_bytes()
+    path.write_bytes((content if before is None else before) + content)
+    with pytest.raises(ValueError, match=message):
+        read_checkpoint(str(path))
+
+
 def test_every_changed_byte_of_a_tensor_is_noticed(tmp_path):
     path = tmp_path / 'a.pth'
     weights = torch.arange(100.0)
