@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from mmdit.files import open_text, write_text
+from mmdit.files import open_text, read_json, write_text
 
 from .images import read_image
 from .limits import MAX_PIXELS
@@ -100,7 +100,7 @@ def write_formats(
         max_pixels: The largest image to read again.
     """
     folder = Path(out_dir)
-    rows = json.loads((folder / 'predictions.json').read_text('utf-8'))
+    rows = read_json(folder / 'predictions.json', 'segment the images again')
     for name in formats:
         FORMATS[name](folder, rows, max_pixels)
 
