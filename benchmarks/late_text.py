@@ -1,8 +1,9 @@
 """Measure what text costs that enters the encoder late, and what it saves.
 
-``python benchmarks/late_text.py`` trains one config with text from each of
-several blocks on (``first_block``) and several seeds, scores each run on two
-levels of SynthRef, times queries, and writes tables and a plot. What has its
+``python benchmarks/late_text.py`` pre-trains one encoder without text, as
+``compare_variants.py`` does, trains from there with text from each of several
+blocks on (``first_block``) and several seeds, scores each run on two levels of
+SynthRef, times queries, and writes tables and a plot. What has its
 ``result.json`` is not repeated, and a run that was interrupted goes on from
 its last checkpoint. Seed 0 of all comes first. ``--report`` writes what there
 is.
@@ -17,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from compare_variants import insert_table, prepare, run_apart, score_kinds
+from compare_variants import (
+    CONFIGS,
+    DATA,
+    insert_table,
+    prepare,
+    run_apart,
+    score_kinds,
+)
 from machine import ROOT, device_name, git
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -30,6 +38,7 @@ from mmdit.datasets.synthref import write_synthref
 from mmdit.registry import MODELS
 
 LEVELS = ('easy', 'crowded')
+PARTS = tuple(zip(('val', 'test'), LEVELS, strict=True))
 KINDS = ('looks', 'place', 'relation')
 CRUMB = 500  # steps between checkpoints
 LARGE_DEPTH = 12  # blocks of ViT-B
@@ -47,7 +56,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--config',
         type=Path,
-        default=ROOT / 'configs/synthref/ldit_tiny_synthref-64x64.py',
+        default=CONFIGS / f'ldit_{DATA}',
+    )
+    parser.add_argument(
+        '--pretrain',
+        type=Path,
+        default=CONFIGS / f'prompts_{DATA}',
+        help='config without text that all start from',
     )
     parser.add_argument(
         '--first-blocks', nargs='+', type=int, default=[0, 1, 2, 3]
@@ -91,28 +106,55 @@ def data_root(work_dir: Path, level: str) -> Path:
     return work_dir / f'synthref-{level}'
 
 
+def start_file(root: Path) -> Path:
+    """Return the file of the pre-trained weights."""
+    return root / 'pretrained' / 'pretrained.pth'
+
+
+def prepare_run(
+    config: Path, work_dir: Path, seed: int, root: Path, max_iters: int | None
+) -> Config:
+    """Load a config for one run that can be interrupted."""
+    cfg = prepare(config, work_dir, seed)
+    if max_iters:
+        cfg.train_cfg.max_iters = max_iters
+        cfg.train_cfg.val_interval = max_iters + 1
+    cfg.default_hooks.checkpoint.interval = CRUMB
+    cfg.resume = True
+    for part, level in (('train', 'easy'), *PARTS):
+        loader = cfg[f'{part}_dataloader']
+        loader.dataset.data_root = str(data_root(root, level))
+    return cfg
+
+
+def pretrain(
+    config: Path, work_dir: Path, seed: int, threads: int, options: dict
+) -> None:
+    """Train without text, and write the weights that all runs start from."""
+    torch.set_num_threads(threads)
+    root, max_iters = options['root'], options['max_iters']
+    cfg = prepare_run(config, work_dir, seed, root, max_iters)
+    model = Runner.from_cfg(cfg).train()
+    torch.save(dict(state_dict=model.state_dict()), start_file(root))
+    facts = dict(iters=cfg.train_cfg.max_iters, seed=seed)
+    (work_dir / 'result.json').write_text(json.dumps(facts) + '\n')
+
+
 def train_and_score(
     config: Path, work_dir: Path, seed: int, threads: int, options: dict
 ) -> None:
     """Train with text from a block on, and write what it scores."""
     torch.set_num_threads(threads)
-    cfg = prepare(config, work_dir, seed)
     first, root = options['first_block'], options['root']
+    cfg = prepare_run(config, work_dir, seed, root, options['max_iters'])
     cfg.model.backbone.text_injector.first_block = first
-    if options['max_iters']:
-        cfg.train_cfg.max_iters = options['max_iters']
-        cfg.train_cfg.val_interval = options['max_iters'] + 1
-    cfg.default_hooks.checkpoint.interval = CRUMB
-    cfg.resume = True
+    cfg.model.init_cfg.checkpoint = str(start_file(root))
     cfg.model.text_encoder.vocab_file = str(
         data_root(root, 'easy') / 'vocab.txt'
     )
-    for level, split in zip(LEVELS, ('val', 'test'), strict=True):
-        loader = cfg[f'{split}_dataloader']
-        loader.dataset.data_root = str(data_root(root, level))
+    for part, level in PARTS:
         rows = str(work_dir / f'{level}.json')
-        cfg[f'{split}_evaluator'] = dict(cfg.val_evaluator, out_file=rows)
-    cfg.train_dataloader.dataset.data_root = str(data_root(root, 'easy'))
+        cfg[f'{part}_evaluator'] = dict(cfg.val_evaluator, out_file=rows)
     begun = time.process_time()
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -154,6 +196,12 @@ def list_runs(args: argparse.Namespace) -> list[tuple[int, int, Path]]:
 def run_all(args: argparse.Namespace, console: Console) -> list[dict]:
     """Run what has no result yet, unless told not to; return all results."""
     results = []
+    start = start_file(args.work_dir)
+    if not (args.report or start.exists()):
+        console.print(f'pre-training {args.pretrain.stem}')
+        options = dict(root=args.work_dir, max_iters=args.max_iters)
+        job = args.pretrain, start.parent, 0, args.threads, options
+        run_apart(*job, target=pretrain)
     for k, seed, folder in list_runs(args):
         path = folder / 'result.json'
         if not path.exists():

@@ -1,6 +1,7 @@
 """benchmarks/late_text.py, without its training."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -52,6 +53,11 @@ def test_seed_0_comes_first_and_no_run_is_repeated(
     begun = []
 
     def run(config, folder, seed, threads, options, target):
+        if target is tool.pretrain:
+            begun.append(config.stem)
+            folder.mkdir(parents=True)
+            tool.start_file(options['root']).touch()
+            return
         k = options['first_block']
         begun.append((k, seed))
         folder.mkdir(parents=True)
@@ -62,13 +68,14 @@ def test_seed_0_comes_first_and_no_run_is_repeated(
     args = SimpleNamespace(
         config='x', work_dir=tmp_path, seeds=[0], first_blocks=[0, 3]
     )
+    args.pretrain = Path('start.py')
     args.threads, args.max_iters, args.report = 1, None, False
     quiet = Console(quiet=True)
     tool.run_all(args, quiet)
     args.seeds = [0, 1]
     results = tool.run_all(args, quiet)
-    assert begun == [(0, 0), (3, 0), (0, 1), (3, 1)]
-    assert [(r['first_block'], r['seed']) for r in results] == begun
+    assert begun == ['start', (0, 0), (3, 0), (0, 1), (3, 1)]
+    assert [(r['first_block'], r['seed']) for r in results] == begun[1:]
     args.seeds, args.report = [0, 1, 2], True
     assert tool.run_all(args, quiet) == results
 
