@@ -5,9 +5,10 @@ import socket
 import sys
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from serving import serve
 
 from mmdit import downloads
 from mmdit.downloads import check_content, download, is_url, read_url
@@ -191,13 +192,8 @@ def ranges(content, *limits, version='"1"'):
         def log_message(self, *_):
             """Say nothing."""
 
-    server = ThreadingHTTPServer(('127.0.0.1', 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f'http://127.0.0.1:{server.server_port}/a.pth', requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serve(Handler) as url:
+        yield f'{url}/a.pth', requests
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_each_section_ends_in_its_own_way(monkeypatch, tmp_path, capsys):
         return [sys.executable, '-S', '-c', code, str(rows)]
 
     monkeypatch.setattr(gpu, 'section_command', command)
-    monkeypatch.setitem(gpu.SECONDS, 'flex', 5)
+    monkeypatch.setitem(gpu.SECONDS, 'flex', 3)
     out = tmp_path / 'new/gpu.json'
     options = ['--device', 'cpu', '--out', str(out), '--sections', *ENDINGS]
     monkeypatch.setattr(sys, 'argv', ['gpu.py', *options])

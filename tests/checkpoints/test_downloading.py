@@ -1,14 +1,15 @@
 """Weights of URLs: each URL has a file of its own, and only whole ones."""
 
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 import torch
 from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file
+from serving import serve
 
+from mmdit import downloads
 from mmdit.checkpoints.files import cached_path, read_state_dict
 
 
@@ -19,6 +20,7 @@ def site(tmp_path, monkeypatch):
     The server breaks off in the middle of ``half.pth``.
     """
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(downloads, 'PAUSE', 0)
     folder = tmp_path / 'site'
     folder.mkdir()
     requested = []
@@ -36,14 +38,8 @@ def site(tmp_path, monkeypatch):
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(
-        ('127.0.0.1', 0), partial(Handler, directory=folder)
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f'http://127.0.0.1:{server.server_port}'
-    yield folder, url, requested, tmp_path / 'cache/hub/checkpoints'
-    server.shutdown()
-    server.server_close()
+    with serve(partial(Handler, directory=folder)) as url:
+        yield folder, url, requested, tmp_path / 'cache/hub/checkpoints'
 
 
 def save(path, value):

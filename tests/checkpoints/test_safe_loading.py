@@ -1,8 +1,8 @@
 """What MMEngine reads: load_from, resume and Pretrained."""
 
-import threading
+from contextlib import ExitStack
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from mmengine.model import (
 from mmengine.runner import CheckpointLoader, Runner, load_checkpoint
 from mmengine.runner import load_state_dict as mmengine_load
 from safetensors.torch import save_file
+from serving import serve
 from small_checkpoints import make_hf_sam, make_sam, to_authors
 
 from mmdit.engine.loading import SafeRunner
@@ -97,9 +98,16 @@ def test_averaged_models_take_foreign_keys(ldit, random_model):
     )
 
 
+@pytest.fixture
+def served():
+    """What ends with the test."""
+    with ExitStack() as stack:
+        yield stack
+
+
 @pytest.mark.parametrize('form', ['pth', 'safetensors', 'directory', 'url'])
 def test_load_from_takes_every_form(
-    safe, textless, random_model, tmp_path, monkeypatch, form
+    safe, textless, random_model, tmp_path, monkeypatch, served, form
 ):
     """Through the Runner, with weights that are averaged."""
     sam, hf_sam = make_sam(), make_hf_sam()
@@ -115,9 +123,7 @@ def test_load_from_takes_every_form(
     if form == 'url':
         monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
         handler = partial(SimpleHTTPRequestHandler, directory=path.parent)
-        server = ThreadingHTTPServer(('127.0.0.1', 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        location = f'http://127.0.0.1:{server.server_port}/{path.name}'
+        location = f'{served.enter_context(serve(handler))}/{path.name}'
     runner = Runner(
         model=random_model(textless),
         work_dir=str(tmp_path / 'work'),
@@ -129,8 +135,6 @@ def test_load_from_takes_every_form(
     )
     runner.call_hook('before_run')
     runner.load_or_resume()
-    if form == 'url':
-        server.shutdown()
     expected = sam.image_encoder.pos_embed
     if form == 'directory':
         expected = hf_sam.vision_encoder.pos_embed

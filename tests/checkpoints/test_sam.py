@@ -1,12 +1,12 @@
 import re
-import threading
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
 import torch
 from segment_anything import sam_model_registry
+from serving import serve
 from small_checkpoints import make_sam
 from transformers import BertConfig
 
@@ -216,14 +216,9 @@ def test_weights_come_from_a_url_too(
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     folder = str(Path(checkpoint).parent)
     handler = partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        name = Path(checkpoint).name
-        model = start_from(
-            config, f'http://127.0.0.1:{server.server_port}/{name}'
-        )
+    with serve(handler) as url:
+        model = start_from(config, f'{url}/{Path(checkpoint).name}')
         model.init_weights()
-        server.shutdown()
     expected = sam.image_encoder.pos_embed
     assert torch.equal(model.backbone.pos_embed, expected)
 

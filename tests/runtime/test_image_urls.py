@@ -2,13 +2,13 @@
 
 import time
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
-from threading import Thread
 
 import numpy as np
 import pytest
 from PIL import Image
+from serving import serve
 
 from mmdit import downloads
 from mmdit.apis import read_image
@@ -62,11 +62,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope='module')
 def server():
-    with ThreadingHTTPServer(('127.0.0.1', 0), Handler) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f'127.0.0.1:{server.server_address[1]}'
-        server.shutdown()
+    with serve(Handler) as url:
+        yield url.removeprefix('http://')
 
 
 @pytest.mark.parametrize(

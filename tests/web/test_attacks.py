@@ -4,7 +4,7 @@ import json
 import re
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
+from serving import serve
 from web_visitor import Visitor
 
 from mmdit.runtime.wording import Wording
@@ -112,11 +113,8 @@ def other_server():
 
         log_message = do_HEAD = lambda *_: None
 
-    server = HTTPServer(('127.0.0.1', 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f'http://127.0.0.1:{server.server_port}/inner.png', seen
-    server.shutdown()
-    server.server_close()
+    with serve(Handler) as url:
+        yield f'{url}/inner.png', seen
 
 
 def files_of(secret, served, tmp_path):
