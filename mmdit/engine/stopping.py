@@ -4,6 +4,7 @@ import errno
 import sys
 
 from mmengine.config import Config
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 
 from .hooks.health_hook import last_checkpoint
 from .loading import SafeRunner
@@ -33,3 +34,18 @@ def train(cfg: Config) -> None:
             f'{last_checkpoint(runner)}; make room, and go on from it with '
             '--resume'
         )
+    finally:
+        end_workers(runner)
+
+
+def end_workers(runner: Runner) -> None:
+    """End the workers of a runner's data loaders.
+
+    They would wait for garbage collection, which first ends the queues that
+    tell them to stop, and then waits five seconds for each worker.
+    """
+    for loop in (runner._train_loop, runner._val_loop):
+        if isinstance(loop, BaseLoop):
+            loop.dataloader._iterator = None
+        if isinstance(loop, IterBasedTrainLoop):
+            loop.dataloader_iterator._iterator = None

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,15 @@ def test_a_learning_rate_beyond_reason_is_no_success(folder):
     assert 'the loss was not finite in 3 steps in a row' in log.read_text()
     assert 'learning rate 1e+30; items of the batch: data/' in log.read_text()
     assert steps(folder / 'nan') == []
+
+
+def test_workers_end_with_the_training(folder):
+    workers = [
+        f'{split}_dataloader.{option}'
+        for split in ('train', 'val')
+        for option in ('num_workers=1', 'persistent_workers=True')
+    ]
+    before = active_children()
+    options = [*workers, 'train_cfg.val_interval=1']
+    train(folder, 'workers', *options, end=1)
+    assert active_children() == before  # without a look for garbage
