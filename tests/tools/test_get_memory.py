@@ -36,6 +36,9 @@ def test_parts_add_up(get_memory):
     ((*parts, total),) = one.values()
     assert sum(parts) == pytest.approx(total, abs=0.3)
     assert parts[2] > 0.5  # activations of half a thousand images
+    options += ['model.backbone.with_cp=True']
+    (saved,) = get_memory(CONFIG, *options).values()
+    assert saved[2] < 0.9 * parts[2]
 
 
 def test_what_cannot_be_counted_is_named(get_memory, tmp_path):
