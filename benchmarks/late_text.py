@@ -3,10 +3,10 @@
 ``python benchmarks/late_text.py`` pre-trains one encoder without text, as
 ``compare_variants.py`` does, trains from there with text from each of several
 blocks on (``first_block``) and several seeds, scores each run on two levels of
-SynthRef, times queries, and writes tables and a plot. What has its
-``result.json`` is not repeated, and a run that was interrupted goes on from
-its last checkpoint. Seed 0 of all comes first. ``--report`` writes what there
-is.
+SynthRef, times queries, and writes tables and a plot. ``--start FILE`` trains
+on from a model with text in all blocks instead. What has its ``result.json``
+is not repeated, and a run that was interrupted goes on from its last
+checkpoint. Seed 0 of all comes first. ``--report`` writes what there is.
 """
 
 import argparse
@@ -34,6 +34,11 @@ from rich.console import Console
 from speed_models import build_segmentor
 from speed_parts import make_batch
 
+from mmdit.checkpoints.files import read_checkpoint
+from mmdit.checkpoints.late_text import start_text_at
+from mmdit.checkpoints.settings import KEY, recorded_settings
+from mmdit.checkpoints.work_dir import find_checkpoint
+from mmdit.checkpoints.writing import write_file
 from mmdit.datasets.synthref import write_synthref
 from mmdit.registry import MODELS
 
@@ -42,6 +47,7 @@ PARTS = tuple(zip(('val', 'test'), LEVELS, strict=True))
 KINDS = ('looks', 'place', 'relation')
 CRUMB = 500  # steps between checkpoints
 LARGE_DEPTH = 12  # blocks of ViT-B
+PRETRAINED = 'pretrained'  # folder of the encoder without text
 EXPRESSIONS = ['thing' + ' red' * n for n in range(8)]
 #: Bytes that hold what is kept of one image.
 ENOUGH = 1 << 30
@@ -63,6 +69,12 @@ def parse_args() -> argparse.Namespace:
         type=Path,
         default=CONFIGS / f'prompts_{DATA}',
         help='config without text that all start from',
+    )
+    parser.add_argument(
+        '--start',
+        type=Path,
+        help='checkpoint with text in all blocks that all start from, instead '
+        'of pre-training',
     )
     parser.add_argument(
         '--first-blocks', nargs='+', type=int, default=[0, 1, 2, 3]
@@ -106,9 +118,20 @@ def data_root(work_dir: Path, level: str) -> Path:
     return work_dir / f'synthref-{level}'
 
 
-def start_file(root: Path) -> Path:
-    """Return the file of the pre-trained weights."""
-    return root / 'pretrained' / 'pretrained.pth'
+def choose_start(options: dict[str, Any], work_dir: Path) -> Path:
+    """Return the file of the weights that a run starts from."""
+    if options['start'] is None:
+        return find_checkpoint(options['root'] / PRETRAINED)
+    checkpoint = read_checkpoint(str(options['start']))
+    weights, settings = start_text_at(
+        options['first_block'],
+        checkpoint['state_dict'],
+        recorded_settings(checkpoint),
+    )
+    path = work_dir / 'start.pth'
+    work_dir.mkdir(parents=True, exist_ok=True)
+    write_file(path, weights, dict(meta={KEY: settings}))
+    return path
 
 
 def prepare_run(
@@ -130,12 +153,11 @@ def prepare_run(
 def pretrain(
     config: Path, work_dir: Path, seed: int, threads: int, options: dict
 ) -> None:
-    """Train without text, and write the weights that all runs start from."""
+    """Train without text what all runs start from."""
     torch.set_num_threads(threads)
     root, max_iters = options['root'], options['max_iters']
     cfg = prepare_run(config, work_dir, seed, root, max_iters)
-    model = Runner.from_cfg(cfg).train()
-    torch.save(dict(state_dict=model.state_dict()), start_file(root))
+    Runner.from_cfg(cfg).train()
     facts = dict(iters=cfg.train_cfg.max_iters, seed=seed)
     (work_dir / 'result.json').write_text(json.dumps(facts) + '\n')
 
@@ -148,7 +170,7 @@ def train_and_score(
     first, root = options['first_block'], options['root']
     cfg = prepare_run(config, work_dir, seed, root, options['max_iters'])
     cfg.model.backbone.text_injector.first_block = first
-    cfg.model.init_cfg.checkpoint = str(start_file(root))
+    cfg.model.init_cfg.checkpoint = str(choose_start(options, work_dir))
     cfg.model.text_encoder.vocab_file = str(
         data_root(root, 'easy') / 'vocab.txt'
     )
@@ -196,21 +218,22 @@ def list_runs(args: argparse.Namespace) -> list[tuple[int, int, Path]]:
 def run_all(args: argparse.Namespace, console: Console) -> list[dict]:
     """Run what has no result yet, unless told not to; return all results."""
     results = []
-    start = start_file(args.work_dir)
-    if not (args.report or start.exists()):
+    options = dict(
+        root=args.work_dir, max_iters=args.max_iters, start=args.start
+    )
+    before = args.work_dir / PRETRAINED
+    is_ready = args.start or (before / 'result.json').exists()
+    if not (args.report or is_ready):
         console.print(f'pre-training {args.pretrain.stem}')
-        options = dict(root=args.work_dir, max_iters=args.max_iters)
-        job = args.pretrain, start.parent, 0, args.threads, options
+        job = args.pretrain, before, 0, args.threads, options
         run_apart(*job, target=pretrain)
     for k, seed, folder in list_runs(args):
         path = folder / 'result.json'
         if not path.exists():
             if args.report:
                 continue
-            options = dict(
-                first_block=k, root=args.work_dir, max_iters=args.max_iters
-            )
-            job = args.config, folder, seed, args.threads, options
+            late = dict(options, first_block=k)
+            job = args.config, folder, seed, args.threads, late
             run_apart(*job, target=train_and_score)
         results.append(json.loads(path.read_text()))
         console.print(

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmdit.apis.models import config_of_weights
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.hf_config import make_hf_config
+from mmdit.checkpoints.late_text import FIRST_BLOCK, start_text_at
 from mmdit.checkpoints.loading import load_weights
 from mmdit.checkpoints.settings import (
     KEY,
@@ -42,8 +43,6 @@ ORIGINS = {
     'files. Not scored with this code.',
 }
 ORIGINS['hf-sam'] = ORIGINS['sam']
-
-FIRST_BLOCK = 'model.backbone.text_injector.first_block'
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,6 +79,13 @@ def parse_args() -> argparse.Namespace:
         'hf-sam; not needed for ViT-B, L and H',
     )
     parser.add_argument(
+        '--first-block',
+        type=int,
+        metavar='K',
+        help='leave out what text does in the encoder blocks before K, to '
+        'train late text from a model with text in all blocks',
+    )
+    parser.add_argument(
         '--overwrite', action='store_true', help='replace DST if it exists'
     )
     parser.add_argument(
@@ -91,6 +97,10 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     if args.hash and (args.overwrite or not Path(args.dst).suffix):
         parser.error('--hash is for a new file, without --overwrite')
+    if args.first_block is not None and (
+        args.reverse or not Path(args.dst).suffix
+    ):
+        parser.error('--first-block: give DST a suffix, without --reverse')
     if args.target and not args.reverse:
         parser.error('--target goes with --reverse')
     if args.hf_config and not args.reverse:
@@ -175,6 +185,10 @@ def main() -> None:
             f"text enters block {first} of this model; the DIT authors' code "
             'gives it to all blocks, so that their names have no place for '
             'late text'
+        )
+    if args.first_block is not None:
+        renamed.state_dict, settings = start_text_at(
+            args.first_block, renamed.state_dict, settings
         )
     if target != 'mmdit':
         renamed = from_mmdit(renamed.state_dict, target)

@@ -86,7 +86,8 @@ class SAMPretrained:
                 'patch_size and out_channels'
                 if is_encoder
                 else 'and the text parts of the config to match those of the '
-                'file (mmdit convert can take them out)'
+                'file (mmdit convert can take them out, with --first-block '
+                'those of the first blocks alone)'
             )
             raise ValueError(
                 f'{self.checkpoint} ({SOURCES[source].title}) does not fit '

@@ -5,7 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from rich.console import Console
+
+from mmdit.registry import MODELS
 
 
 @pytest.fixture(scope='module')
@@ -56,7 +59,7 @@ def test_seed_0_comes_first_and_no_run_is_repeated(
         if target is tool.pretrain:
             begun.append(config.stem)
             folder.mkdir(parents=True)
-            tool.start_file(options['root']).touch()
+            (folder / 'result.json').write_text('{}')
             return
         k = options['first_block']
         begun.append((k, seed))
@@ -70,6 +73,7 @@ def test_seed_0_comes_first_and_no_run_is_repeated(
     )
     args.pretrain = Path('start.py')
     args.threads, args.max_iters, args.report = 1, None, False
+    args.start = None
     quiet = Console(quiet=True)
     tool.run_all(args, quiet)
     args.seeds = [0, 1]
@@ -96,3 +100,27 @@ def test_a_second_query_finds_what_the_first_kept(tool):
     assert seen == [(1, False), (1, True), (8, False)] * 3
     assert set(times) == {'one', 'another', 'eight'}
     assert min(times.values()) >= 0
+
+
+@pytest.mark.parametrize('block', [0, 2])
+def test_a_start_with_text_fits_each_place(
+    tool, tiny_segmentor, tmp_path, block
+):
+    """As the runs load it: the blocks with text keep their projections."""
+    early = MODELS.build(tiny_segmentor)
+    for value in early.parameters():
+        torch.nn.init.normal_(value)
+    torch.save(dict(state_dict=early.state_dict()), tmp_path / 'early.pth')
+    options = dict(start=tmp_path / 'early.pth', first_block=block)
+    path = tool.choose_start(options, tmp_path / 'run')
+    tiny_segmentor['backbone']['text_injector']['first_block'] = block
+    tiny_segmentor['init_cfg'] = dict(
+        type='mmdit.SAMPretrained', checkpoint=str(path)
+    )
+    late = MODELS.build(tiny_segmentor)
+    late.init_weights()
+    injectors = (m.backbone.text_injector.projections for m in (early, late))
+    theirs, ours = ([p.weight for p in injector] for injector in injectors)
+    assert len(ours) == 3 - block
+    assert all(map(torch.equal, ours, theirs[block:]))
+    assert torch.equal(late.backbone.pos_embed, early.backbone.pos_embed)

@@ -296,3 +296,24 @@ def test_the_authors_names_have_no_place_for_late_text(convert, src, tmp_path):
     with pytest.raises(RuntimeError, match='enters block 2 .* late text'):
         convert(ours, tmp_path / 'dit.pth', '--reverse', '--target', 'dit')
     assert not (tmp_path / 'dit.pth').exists()
+
+
+def test_late_text_starts_from_an_authors_file(convert, bert_dir, tmp_path):
+    released = save_released(bert_dir, tmp_path / 'released.pth')
+    late = tmp_path / 'late.pth'
+    convert(released, late, '--first-block', 1)
+    given = torch.load(released)['state_dict']
+    found = read_checkpoint(str(late))
+    prefix = 'backbone.text_injector.projections.'
+    kept = [k for k in found['state_dict'] if k.startswith(prefix)]
+    assert kept == [f'{prefix}0.weight', f'{prefix}0.bias']
+    for key in kept:
+        theirs = key.replace(f'{prefix}0', 'module.visual_encoder.probs.1')
+        assert torch.equal(found['state_dict'][key], given[theirs])
+    key = 'model.backbone.text_injector.first_block'
+    assert found['meta']['settings'][key] == 1
+    with pytest.raises(RuntimeError, match=r'block 1 of the 2 .* got 0'):
+        convert(late, tmp_path / 'early.pth', '--first-block', 0)
+    for args in ([tmp_path / 'x'], [tmp_path / 'x.pth', '--reverse']):
+        with pytest.raises(RuntimeError, match='DST a suffix, without'):
+            convert(released, *args, '--first-block', 1)
