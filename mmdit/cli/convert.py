@@ -190,6 +190,10 @@ def main() -> None:
         renamed.state_dict, settings = start_text_at(
             args.first_block, renamed.state_dict, settings
         )
+        lines.append(
+            f'text enters block {args.first_block} of the encoder, no earlier '
+            'one'
+        )
     if target != 'mmdit':
         renamed = from_mmdit(renamed.state_dict, target)
         lines += renamed.describe_dropped()

@@ -41,8 +41,7 @@ class _Chunked(torch.autograd.Function):
         ctx.save_for_backward(query, key, value, rel_h, rel_w, hidden)
         out = torch.empty_like(query)
         for at, rows, bias in _pieces(key, rel_h, rel_w, hidden):
-            weights = _weights(query[at, rows], key[at], bias)
-            torch.bmm(weights, value[at], out=out[at, rows])
+            out[at, rows] = _attend(query[at, rows], key[at], value[at], bias)
         return out
 
     @staticmethod
@@ -72,6 +71,16 @@ class _Chunked(torch.autograd.Function):
         return d_query, d_key, d_value, d_rel_h, d_rel_w, None
 
 
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:
+    """Return (heads, Q, d) of a piece; the bias may be overwritten."""
+    if query.dtype == torch.bfloat16:
+        # Fused attention would multiply as slowly as in float32.
+        return torch.bmm(_weights(query, key, bias), value)
+    # PyTorch 2.6 fuses it for four dimensions only.
+    query, key, value, bias = (x[None] for x in (query, key, value, bias))
+    return F.scaled_dot_product_attention(query, key, value, bias)[0]
+
+
 def _weights(query: Tensor, key: Tensor, bias: Tensor) -> Tensor:
     """Turn the bias of a piece into the softmax of its scores, in place."""
     scores = bias.baddbmm_(query, key.mT, alpha=query.shape[-1] ** -0.5)
@@ -97,13 +106,17 @@ def _pieces(
     because the keys of a head are prepared anew for each piece.
 
     Yields:
-        A slice of the heads, one of the queries, and their bias.
+        A slice of the heads, one of the queries, and their bias, which the
+        next one overwrites.
     """
     (heads, keys, _), queries = key.shape, rel_h.shape[1]
     size = max(1, CHUNK_ENTRIES * torch.get_num_threads() // keys)
+    bias = rel_h.new_empty(0)
     for at in _slices(heads, size // queries):
         for rows in _slices(queries, size):
-            bias = _bias(rel_h[at, rows], rel_w[at, rows], keys)
+            by_row, by_column = rel_h[at, rows], rel_w[at, rows]
+            bias.resize_(*by_row.shape[:-1], keys)
+            _write_bias(by_row, by_column, bias)
             if hidden is not None:
                 bias.masked_fill_(hidden[at], -torch.inf)
             yield at, rows, bias
@@ -118,15 +131,13 @@ def _slices(stop: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, stop))
 
 
-def _bias(rel_h: Tensor, rel_w: Tensor, keys: int) -> Tensor:
-    """Return the bias (..., K) of queries for text and image keys."""
-    height, width = rel_h.shape[-1], rel_w.shape[-1]
-    bias = rel_h.new_empty(*rel_h.shape[:-1], keys)
-    texts = keys - height * width
-    bias[..., :texts] = 0
-    by_place = bias[..., texts:].unflatten(-1, (height, width))
+def _write_bias(rel_h: Tensor, rel_w: Tensor, out: Tensor) -> None:
+    """Fill (..., K) with the bias of queries for text and image keys."""
+    grid = rel_h.shape[-1], rel_w.shape[-1]
+    texts = out.shape[-1] - grid[0] * grid[1]
+    out[..., :texts] = 0
+    by_place = out[..., texts:].unflatten(-1, grid)
     torch.add(rel_h[..., None], rel_w[..., None, :], out=by_place)
-    return bias
 
 
 def chunked(
