@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
@@ -32,6 +33,8 @@ class Line(BaseModel):
         type(self).initialized += 1
 
     def forward(self, x, mode='tensor'):
+        if mode == 'predict':
+            return [dict(y=float(self.slope * value)) for value in x]
         noise = torch.rand(1)
         return dict(loss=(self.slope * x - noise).square().mean())
 
@@ -223,3 +226,35 @@ def test_a_work_dir_has_one_owner_that_can_die(tmp_path):
         os.waitpid(child, 0)
     lock_work_dir(tmp_path)
     assert f'process {os.getpid()}' in (tmp_path / '.lock').read_text()
+
+
+class Mean(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results += [sample['y'] for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(mean=sum(results) / len(results))
+
+
+def test_validation_alone_has_nothing_to_save(tmp_path):
+    """Another project calls Runner.val() without training."""
+    runner = Runner(
+        model=Line(),
+        work_dir=str(tmp_path),
+        val_dataloader=dict(
+            dataset=[dict(x=torch.tensor(float(i))) for i in range(8)],
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=dict(type='default_collate'),
+        ),
+        val_cfg=dict(),
+        val_evaluator=Evaluator(Mean()),
+        default_hooks=dict(
+            checkpoint=dict(
+                type='AtomicCheckpointHook', save_best='mean', rule='greater'
+            )
+        ),
+        default_scope='mmdit',
+        experiment_name=f'checkpoint_hook_{next(NAMES)}',
+    )
+    assert runner.val() == dict(mean=3.5)
+    assert not list(tmp_path.rglob('*.pth'))

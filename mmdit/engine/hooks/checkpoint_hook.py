@@ -202,6 +202,8 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_val_epoch(self, runner: Runner, metrics: dict) -> None:
         """Save the best model."""
         self._validating = False
+        if not hasattr(self, 'file_backend'):
+            return  # Runner.val() alone: nothing has been trained.
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
         runner.message_hub.update_info(
             'validated', runner.epoch if by_epoch else runner.iter
