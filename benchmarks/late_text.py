@@ -37,6 +37,7 @@ from speed_parts import make_batch
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.late_text import start_text_at
 from mmdit.checkpoints.settings import KEY, recorded_settings
+from mmdit.checkpoints.sources import to_mmdit
 from mmdit.checkpoints.work_dir import find_checkpoint
 from mmdit.checkpoints.writing import write_file
 from mmdit.datasets.synthref import write_synthref
@@ -125,7 +126,7 @@ def choose_start(options: dict[str, Any], work_dir: Path) -> Path:
     checkpoint = read_checkpoint(str(options['start']))
     weights, settings = start_text_at(
         options['first_block'],
-        checkpoint['state_dict'],
+        to_mmdit(checkpoint['state_dict'])[1].state_dict,
         recorded_settings(checkpoint),
     )
     path = work_dir / 'start.pth'
@@ -185,6 +186,7 @@ def train_and_score(
         first_block=first,
         depth=len(runner.model.backbone.blocks),
         seed=seed,
+        start=options['start'] and str(options['start']),
         iters=cfg.train_cfg.max_iters,
         cpu_seconds=round(seconds, 1),
     )
@@ -236,6 +238,12 @@ def run_all(args: argparse.Namespace, console: Console) -> list[dict]:
             job = args.config, folder, seed, args.threads, late
             run_apart(*job, target=train_and_score)
         results.append(json.loads(path.read_text()))
+        before, now = results[-1].get('start'), args.start and str(args.start)
+        if before != now:
+            raise SystemExit(
+                f'{path} started from {before}, not from {now}: give another '
+                '--work-dir'
+            )
         console.print(
             f'text from block {k}, seed {seed}: mIoU '
             f'{results[-1]["easy"]["mIoU"]:.1f}, crowded '
@@ -427,6 +435,7 @@ def main() -> None:
     """Train and score what is missing, time, write tables and plot."""
     args = parse_args()
     args.work_dir = args.work_dir.resolve()
+    args.start = args.start and args.start.resolve()
     console = Console()
     for level in LEVELS:
         write_synthref(data_root(args.work_dir, level), level=level)

@@ -6,30 +6,32 @@ from mmdit.checkpoints.sources import from_mmdit
 from mmdit.registry import MODELS
 
 
+def small_released(bert_dir, first_block=0, weights=None):
+    """Return the config of a small L-DIT as the authors compute it."""
+    return dict(
+        type='mmdit.ReferringSegmentor',
+        text_encoder=dict(
+            type='mmdit.BertTextEncoder', pretrained=bert_dir, num_layers=1
+        ),
+        backbone=dict(
+            type='mmdit.SAMViT',
+            arch=dict(
+                embed_dims=32, depth=2, num_heads=2, global_attn_indexes=(1,)
+            ),
+            text_injector=dict(
+                type='mmdit.LayerwiseProjection', first_block=first_block
+            ),
+        ),
+        decode_head=dict(type='mmdit.SAMMaskHead'),
+        init_cfg=weights
+        and dict(type='mmdit.SAMPretrained', checkpoint=weights),
+    )
+
+
 def save_released(bert_dir, path):
     """Save random weights of a small L-DIT; return the path."""
     torch.manual_seed(0)
-    model = MODELS.build(
-        dict(
-            type='mmdit.ReferringSegmentor',
-            text_encoder=dict(
-                type='mmdit.BertTextEncoder',
-                pretrained=bert_dir,
-                num_layers=1,
-            ),
-            backbone=dict(
-                type='mmdit.SAMViT',
-                arch=dict(
-                    embed_dims=32,
-                    depth=2,
-                    num_heads=2,
-                    global_attn_indexes=(1,),
-                ),
-                text_injector=dict(type='mmdit.LayerwiseProjection'),
-            ),
-            decode_head=dict(type='mmdit.SAMMaskHead'),
-        )
-    )
+    model = MODELS.build(small_released(bert_dir))
     for value in model.parameters():
         value.data += 0.05 * torch.randn_like(value)
     theirs = from_mmdit(model.state_dict(), 'dit').state_dict

@@ -98,14 +98,18 @@ _BERT_DEPTH = 12
 _QUERIES = 4
 
 
-def drop_text_layers(renamed: Renamed, expected: Iterable[str]) -> None:
+def count_text_layers(names: Iterable[str]) -> int:
+    """Count the layers of BERT of a model with these parameter names."""
+    return 1 + max(map(_text_layer, names), default=-1)
+
+
+def drop_text_layers(renamed: Renamed, kept: int) -> None:
     """Leave out the layers of BERT that a model does not compute.
 
     Args:
         renamed: What became of a file of theirs; changed in place.
-        expected: Parameter names of the model.
+        kept: Number of layers that it computes; 0 where it has no BERT.
     """
-    kept = 1 + max(map(_text_layer, expected), default=-1)
     if not kept:
         return
     for key in list(renamed.state_dict):

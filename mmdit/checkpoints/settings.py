@@ -41,9 +41,11 @@ NOT_COMPARED = {
         ('threshold', 'threshold_first'), 'chosen anew for each use'
     ),
 }
+#: The record's key of BERT's layers that a model computes.
+TEXT_LAYERS = 'model.text_encoder.num_layers'
 #: What the DIT authors' files do not say: how their release computes them.
 RELEASE = {
-    'model.text_encoder.num_layers': 1,
+    TEXT_LAYERS: 1,
     'model.decode_head.align_corners': True,
 }
 #: Arguments that were called otherwise when records were written.

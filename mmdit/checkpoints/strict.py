@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from .dit import drop_text_layers
+from .dit import count_text_layers, drop_text_layers
 from .sources import SOURCES, find_source, strip_module, to_mmdit
 
 SHOWN = 8
@@ -81,7 +81,8 @@ def adapt_state_dict(
     if source != 'mmdit':
         renamed = to_mmdit(given, source)[1]
         if source == 'dit':
-            drop_text_layers(renamed, module.state_dict())
+            kept = count_text_layers(module.state_dict())
+            drop_text_layers(renamed, kept)
         lines = [
             f'renamed the keys of {SOURCES[source].title}',
             *renamed.describe_dropped(),

@@ -12,12 +12,14 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmdit.apis.models import config_of_weights
+from mmdit.checkpoints.dit import drop_text_layers
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.hf_config import make_hf_config
 from mmdit.checkpoints.late_text import FIRST_BLOCK, start_text_at
 from mmdit.checkpoints.loading import load_weights
 from mmdit.checkpoints.settings import (
     KEY,
+    TEXT_LAYERS,
     TRAINED_ON,
     recorded_data,
     recorded_settings,
@@ -170,7 +172,6 @@ def main() -> None:
     given = checkpoint['state_dict']
     source, renamed = to_mmdit(given, args.source)
     print(f'{args.src}: {SOURCES[source].title}, {len(given)} tensors')
-    lines = renamed.describe_dropped()
     if target == 'mmdit' and not Path(args.dst).suffix:
         write_folder(args, source)
         return
@@ -186,6 +187,10 @@ def main() -> None:
             'gives it to all blocks, so that their names have no place for '
             'late text'
         )
+    layers = settings.get(TEXT_LAYERS)
+    if source == 'dit' and target == 'mmdit' and isinstance(layers, int):
+        drop_text_layers(renamed, layers)
+    lines = renamed.describe_dropped()
     if args.first_block is not None:
         renamed.state_dict, settings = start_text_at(
             args.first_block, renamed.state_dict, settings

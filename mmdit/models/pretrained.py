@@ -8,7 +8,7 @@ from mmengine.model import BaseModule, update_init_info
 from torch import Tensor, nn
 
 from mmdit.checkpoints.architecture import LAYERS
-from mmdit.checkpoints.dit import drop_text_layers
+from mmdit.checkpoints.dit import count_text_layers, drop_text_layers
 from mmdit.checkpoints.files import read_checkpoint
 from mmdit.checkpoints.settings import (
     compare_settings,
@@ -76,7 +76,7 @@ class SAMPretrained:
         if is_encoder:
             drop_absent(renamed, expected)
         elif source == 'dit':
-            drop_text_layers(renamed, expected)
+            drop_text_layers(renamed, count_text_layers(expected))
         given = renamed.state_dict
         resized = fit_tables(given, module, above) if is_encoder else []
         added = _find_added(expected, given, source)

@@ -82,6 +82,9 @@ def test_seed_0_comes_first_and_no_run_is_repeated(
     assert [(r['first_block'], r['seed']) for r in results] == begun[1:]
     args.seeds, args.report = [0, 1, 2], True
     assert tool.run_all(args, quiet) == results
+    args.start = tmp_path / 'other.pth'
+    with pytest.raises(SystemExit, match=r'started from None, not .*other'):
+        tool.run_all(args, quiet)
 
 
 def test_a_second_query_finds_what_the_first_kept(tool):

@@ -94,3 +94,31 @@ def test_text_can_enter_no_earlier_and_only_some_block():
     plain = {k: v for k, v in weights.items() if 'injector' not in k}
     with pytest.raises(ValueError, match='no text enters .* no change'):
         start_text_at(1, plain, {})
+
+
+@pytest.mark.parametrize('said', [-2, 0.5, '1', True, None, DEPTH])
+def test_a_record_that_is_no_block_is_told(said):
+    weights = whole(make_encoder('LayerwiseProjection'))
+    with pytest.raises(
+        ValueError, match=f'{FIRST_BLOCK} .* is {said!r}; expected a block'
+    ):
+        start_text_at(2, weights, {FIRST_BLOCK: said})
+
+
+@pytest.mark.parametrize('name', INJECTORS[1:])
+def test_late_weights_without_a_record_are_not_cut_again(name):
+    """Their lists would lose the wrong entries, or all of them."""
+    weights, _ = start_text_at(2, whole(make_encoder(name)), {})
+    with pytest.raises(ValueError, match=r'entries \[0.*each of 4 blocks'):
+        start_text_at(3, weights, {})
+
+
+@pytest.mark.parametrize(
+    ('key', 'shape'),
+    [('net.0.weight', (2, 2)), ('gates.0', (2,)), ('offsets', ())],
+)
+def test_an_unknown_injector_is_not_guessed_at(key, shape):
+    weights = whole(make_encoder('LayerwiseProjection'))
+    weights[f'backbone.text_injector.{key}'] = torch.zeros(shape)
+    with pytest.raises(ValueError, match=f'{key} of shape .* no injector'):
+        start_text_at(2, weights, {})

@@ -15,10 +15,11 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
-from small_released import save_released
+from small_released import save_released, small_released
 from transformers import SamConfig, SamModel
 
 from mmdit.checkpoints.files import read_checkpoint
+from mmdit.registry import MODELS
 
 
 @pytest.fixture
@@ -299,6 +300,7 @@ def test_the_authors_names_have_no_place_for_late_text(convert, src, tmp_path):
 
 
 def test_late_text_starts_from_an_authors_file(convert, bert_dir, tmp_path):
+    """Up to the model that is trained from it."""
     released = save_released(bert_dir, tmp_path / 'released.pth')
     late = tmp_path / 'late.pth'
     convert(released, late, '--first-block', 1)
@@ -312,6 +314,12 @@ def test_late_text_starts_from_an_authors_file(convert, bert_dir, tmp_path):
         assert torch.equal(found['state_dict'][key], given[theirs])
     key = 'model.backbone.text_injector.first_block'
     assert found['meta']['settings'][key] == 1
+    model = MODELS.build(small_released(bert_dir, 1, str(late)))
+    model.init_weights()
+    filled = model.backbone.text_injector.projections.state_dict()
+    assert len(filled) == 2
+    for key, value in filled.items():
+        assert torch.equal(value, found['state_dict'][prefix + key])
     with pytest.raises(RuntimeError, match=r'block 1 of the 2 .* got 0'):
         convert(late, tmp_path / 'early.pth', '--first-block', 0)
     for args in ([tmp_path / 'x'], [tmp_path / 'x.pth', '--reverse']):

@@ -126,7 +126,7 @@ def _slices(stop: int, size: int) -> Iterator[slice]:
     """Cut a range into even slices of about ``size``, at least 1."""
     # No remainder of a few: each slice prepares the keys anew.
     count = max(1, round(stop / max(1, size)))
-    size = -(-stop // count)
+    size = max(1, -(-stop // count))
     for start in range(0, stop, size):
         yield slice(start, min(start + size, stop))
 
