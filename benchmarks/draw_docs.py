@@ -5,8 +5,9 @@ Run it where ``tools/quickstart.sh`` has left its model, from a clean checkout:
 the report need Chromium and playwright.
 
 Plots of measurements are not drawn here, but by what measures: ``speed.py``
-(performance.png, memory.png), ``compare_variants.py`` (variants.png) and
-``plot_soak.py`` (soak_*.png); their pages name command and commit.
+(performance.png, memory.png), ``compare_variants.py`` (variants.png),
+``late_text.py`` (late_text.png) and ``plot_soak.py`` (soak_*.png); their pages
+name command and commit.
 """
 
 import argparse

@@ -9,7 +9,7 @@ import numpy as np
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / 'README.md', *(ROOT / 'docs').glob('*.md')]
 # Drawn by what measures; their pages name command and commit.
-MEASURED = {'memory', 'performance', 'variants'}
+MEASURED = {'late_text', 'memory', 'performance', 'variants'}
 
 
 def test_every_figure_of_the_pages_comes_from_it_or_a_measurement():
