@@ -223,11 +223,12 @@ def run_all(args: argparse.Namespace, console: Console) -> list[dict]:
     options = dict(
         root=args.work_dir, max_iters=args.max_iters, start=args.start
     )
-    before = args.work_dir / PRETRAINED
-    is_ready = args.start or (before / 'result.json').exists()
+    start = args.start and str(args.start)
+    pretrained = args.work_dir / PRETRAINED
+    is_ready = start or (pretrained / 'result.json').exists()
     if not (args.report or is_ready):
         console.print(f'pre-training {args.pretrain.stem}')
-        job = args.pretrain, before, 0, args.threads, options
+        job = args.pretrain, pretrained, 0, args.threads, options
         run_apart(*job, target=pretrain)
     for k, seed, folder in list_runs(args):
         path = folder / 'result.json'
@@ -238,11 +239,11 @@ def run_all(args: argparse.Namespace, console: Console) -> list[dict]:
             job = args.config, folder, seed, args.threads, late
             run_apart(*job, target=train_and_score)
         results.append(json.loads(path.read_text()))
-        before, now = results[-1].get('start'), args.start and str(args.start)
-        if before != now:
+        before = results[-1].get('start')
+        if before != start:
             raise SystemExit(
-                f'{path} started from {before}, not from {now}: give another '
-                '--work-dir'
+                f'{path} started from {before}, not from {start}: give '
+                'another --work-dir'
             )
         console.print(
             f'text from block {k}, seed {seed}: mIoU '

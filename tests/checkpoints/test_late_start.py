@@ -75,7 +75,7 @@ def test_the_blocks_that_see_text_keep_what_they_had(name, block):
 def test_two_steps_are_one(name):
     weights = whole(make_encoder(name))
     once, _ = start_text_at(2, weights, {})
-    twice, settings = start_text_at(*(2, *start_text_at(1, weights, {})))
+    twice, settings = start_text_at(2, *start_text_at(1, weights, {}))
     assert settings == {FIRST_BLOCK: 2}
     assert once.keys() == twice.keys()
     assert all(torch.equal(once[key], twice[key]) for key in once)
